@@ -1,0 +1,3 @@
+//! Typed secret shares and three-party protocols.
+
+pub mod ring;

@@ -1,0 +1,2 @@
+//! The `ditto` program.
+fn main() {}
