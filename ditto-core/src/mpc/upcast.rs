@@ -1,0 +1,74 @@
+//! UpCast: a sharing modulo 2^k of a number below 2^(k-2) in magnitude, to a larger ring.
+//!
+//! With bias B = 2^(k-2) the evaluators know c = m + B mod 2^k, and as integers
+//! `x + B = c - l0 - l1 + 2^k (carry + msb(lambda) (1 - msb(c)))`, where lambda = l0 + l1 mod 2^k and
+//! carry = [l0 + l1 >= 2^k]. The bracket depends on P2's numbers and one bit that the evaluators know, so P2 deals
+//! shares s of carry (with the new top masks folded in) and t of msb(lambda), and one hop remasks s + t (1 - msb(c)).
+
+use super::dealer::Preprocess;
+use super::online::Evaluator;
+use super::share::{Mask, Masked};
+use super::store::Stored;
+use crate::cost::Cost;
+use crate::ctx::Ctx;
+use crate::error::Result;
+use crate::ring::{Word, cast};
+use crate::tensor::{Array, Elem};
+
+/// Cost for `n` elements, Z_{2^k} to Z_{2^k2}.
+pub(crate) fn cost(n: usize, k: u32, k2: u32) -> Cost {
+    let d = k2 - k;
+    Cost::deal(n, d) + Cost::deal(n, d) + Cost::exchange(n, d)
+}
+
+pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(
+    ctx: &Ctx<'_, Preprocess>,
+    x: &Mask<W>,
+    k2: u32,
+) -> Result<Mask<V>> {
+    let (k, d, n) = (x.k, k2 - x.k, x.shape.len());
+    let top = ctx.mask::<V>(&x.shape, d)?;
+    let (mut carries, mut msbs) = (None, None);
+    if let (Some(l0), Some(l1), Some(u0), Some(u1)) = (&x.l0, &x.l1, &top.l0, &top.l1) {
+        let mut s = Vec::with_capacity(n);
+        let mut t = Vec::with_capacity(n);
+        for (((&a, &b), &u), &v) in l0.data().iter().zip(l1.data()).zip(u0.data()).zip(u1.data()) {
+            let lambda = a.wrapping_add(&b).low(k);
+            let carry = V::from_u64(u64::from(lambda < a));
+            s.push(carry.wrapping_add(&u).wrapping_add(&v).low(d));
+            t.push(V::from_u64(u64::from(lambda.bit(k - 1))));
+        }
+        (carries, msbs) = (Some(s), Some(t));
+    }
+    let s = ctx.deal(n, d, carries)?;
+    let t = ctx.deal(n, d, msbs)?;
+    ctx.keep(s)?;
+    ctx.keep(t)?;
+    let widen = |l: &Option<Array<W>>, u: &Option<Array<V>>| match (l, u) {
+        (Some(l), Some(u)) => l.zip(u, "upcast", |l, u| cast::<W, V>(l) | (u << k)).map(Some),
+        _ => Ok(None),
+    };
+    let out =
+        Mask { k: k2, shape: x.shape.clone(), l0: widen(&x.l0, &top.l0)?, l1: widen(&x.l1, &top.l1)? };
+    ctx.keep_mask(&out)?;
+    Ok(out)
+}
+
+pub(crate) fn online<W: Stored + Elem, V: Stored + Elem>(
+    ctx: &Ctx<'_, Evaluator>,
+    x: &Masked<W>,
+    k2: u32,
+) -> Result<Masked<V>> {
+    let (k, d, n) = (x.k, k2 - x.k, x.m.len());
+    let s = ctx.take::<V>(n)?;
+    let t = ctx.take::<V>(n)?;
+    let own = ctx.take_array::<V>(x.m.shape())?;
+    let bias = W::one() << (k - 2);
+    let c = x.m.map(|m| m.wrapping_add(&bias).low(k));
+    let mine = c.data().iter().zip(s.iter().zip(t.iter()));
+    let mine = mine.map(|(c, (&s, &t))| if c.bit(k - 1) == 0 { s.wrapping_add(&t).low(d) } else { s }).collect();
+    let w = Array::new(c.shape().clone(), ctx.open_sum(mine, d)?)?;
+    let bias = V::one() << (k - 2);
+    let m = c.zip(&w, "upcast", |c, w: V| (cast::<W, V>(c) | (w << k)).wrapping_sub(&bias).low(k2))?;
+    Ok(Masked { k: k2, m, own })
+}

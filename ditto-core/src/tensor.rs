@@ -1,0 +1,9 @@
+//! Plain arrays with run-time shapes, and the structural operations that every reading of a tensor shares.
+
+mod array;
+mod layout;
+mod shape;
+
+pub use array::{Array, Elem, broadcast_zip};
+pub use layout::{Broadcast, Concat, Permute, Reshape, Slice, Structure, SumLast};
+pub use shape::Shape;
