@@ -4,5 +4,7 @@
 pub mod checkpoint;
 pub mod config;
 mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod synthetic;
 pub mod text;

@@ -2,7 +2,8 @@
 //!
 //! The numbers of a tensor depend on the seed and on the tensor's name alone. So checkpoints of one
 //! seed hold the same model, however many files it is in and whatever its tensors are called, and
-//! it differs between number types by rounding only.
+//! it differs between number types by rounding only. Another version of the rand crate may draw
+//! other numbers.
 
 mod tensors;
 mod vocab;
@@ -126,7 +127,7 @@ impl Synthetic {
     }
 
     /// Writes the checkpoint's files into a directory, which is created where it does not exist.
-    /// Weights of an earlier checkpoint in it are removed.
+    /// An earlier checkpoint in it is replaced, though shards that only it had stay behind, unused.
     ///
     /// # Errors
     ///

@@ -1,10 +1,13 @@
 //! From text to tokens, with the checkpoint's own `tokenizer.json`.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use tokenizers::PostProcessor as _;
 use tokenizers::{Encoding, TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings};
+
+use serde_json::{Map, Value};
 
 use crate::config::BertConfig;
 use crate::files::{self, FileError};
@@ -60,7 +63,7 @@ pub enum TextError {
     Vocabulary {
         /// The file.
         file: PathBuf,
-        /// The token of the highest id.
+        /// Such a token; empty where the vocabulary has none of this id.
         token: String,
         /// Its id.
         id: u32,
@@ -96,8 +99,18 @@ pub enum TextError {
     LimitTooSmall {
         /// The limit.
         max_tokens: usize,
-        /// The number of special tokens, such as [CLS] and [SEP].
+        /// The number of special tokens, such as `[CLS]` and `[SEP]`.
         special: usize,
+    },
+    /// The special tokens are arranged in a way that gives more tokens than the limit.
+    #[error("{}: a text became {tokens} tokens, over the limit of {max_tokens}", .file.display())]
+    TooManyTokens {
+        /// The file.
+        file: PathBuf,
+        /// The number of tokens.
+        tokens: usize,
+        /// The limit.
+        max_tokens: usize,
     },
     /// The tokenizers library failed on a text.
     #[error("the tokenizer failed on the text")]
@@ -107,7 +120,7 @@ pub enum TextError {
     },
 }
 
-/// A text, or a pair of texts, as the model takes it: with [CLS] and [SEP], without padding.
+/// A text, or a pair of texts, as the model takes it: with `[CLS]` and `[SEP]`, without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The ids of the tokens.
@@ -130,6 +143,14 @@ impl Encoded {
     }
 }
 
+/// What the model can take.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    vocab: usize,
+    types: usize,
+    positions: usize,
+}
+
 /// The tokenizer of a checkpoint.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -137,9 +158,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// The end that truncation cuts off.
     direction: TruncationDirection,
-    /// The model's positions and types, once [`Tokenizer::for_model`] was called.
-    max_positions: usize,
-    type_vocab_size: usize,
+    /// The model's sizes, once [`Tokenizer::for_model`] was called.
+    model: Option<Sizes>,
 }
 
 impl Tokenizer {
@@ -161,12 +181,10 @@ impl Tokenizer {
                 return Err(TextError::TooLarge { file, bytes, limit: MAX_FILE });
             }
         };
-        let malformed = |source| TextError::Malformed { file: file.clone(), source };
-        let mut inner = tokenizers::Tokenizer::from_bytes(content).map_err(malformed)?;
-        let direction = inner.get_truncation().map(|params| params.direction).unwrap_or_default();
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(malformed)?;
-        Ok(Self { file, inner, direction, max_positions: usize::MAX, type_vocab_size: usize::MAX })
+        match fence(|| load(&content)) {
+            Ok((inner, direction)) => Ok(Self { file, inner, direction, model: None }),
+            Err(source) => Err(TextError::Malformed { file, source }),
+        }
     }
 
     /// Checks that the model knows all tokens, and limits encodings to the model's positions.
@@ -180,8 +198,11 @@ impl Tokenizer {
             let vocab_size = config.vocab_size;
             return Err(TextError::Vocabulary { file: self.file, token, id, vocab_size });
         }
-        self.max_positions = config.max_position_embeddings;
-        self.type_vocab_size = config.type_vocab_size;
+        self.model = Some(Sizes {
+            vocab: config.vocab_size,
+            types: config.type_vocab_size,
+            positions: config.max_position_embeddings,
+        });
         Ok(self)
     }
 
@@ -196,7 +217,7 @@ impl Tokenizer {
     }
 
     /// Turns a text into at most `max_tokens` tokens, and at most as many as the model has
-    /// positions. A longer text loses its end; [CLS] and [SEP] stay.
+    /// positions. A longer text loses its end; `[CLS]` and `[SEP]` stay.
     ///
     /// # Errors
     ///
@@ -222,7 +243,8 @@ impl Tokenizer {
         if text.len() > MAX_TEXT {
             return Err(TextError::TextTooLong { bytes: text.len(), limit: MAX_TEXT });
         }
-        let encoding = self.inner.encode_fast(text, false).map_err(|source| TextError::Encode { source })?;
+        let encoding =
+            fence(|| self.inner.encode_fast(text, false)).map_err(|source| TextError::Encode { source })?;
         if encoding.is_empty() {
             // A text without tokens may still be long.
             return Err(TextError::NoTokens { text: text.chars().take(40).collect() });
@@ -239,7 +261,7 @@ impl Tokenizer {
         max_tokens: usize,
     ) -> Result<Encoded, TextError> {
         let failed = |source| TextError::Encode { source };
-        let max_tokens = max_tokens.min(self.max_positions);
+        let max_tokens = self.model.map_or(max_tokens, |model| max_tokens.min(model.positions));
         let texts = 1 + usize::from(second.is_some());
         let special = self.inner.get_post_processor().map_or(0, |p| p.added_tokens(second.is_some()));
         if max_tokens < special + texts {
@@ -259,17 +281,62 @@ impl Tokenizer {
         if let Some(second) = &mut second {
             second.take_overflowing();
         }
-        let encoding = self.inner.post_process(first, second, true).map_err(failed)?;
-        let type_ids = encoding.get_type_ids().to_vec();
-        match type_ids.iter().find(|&&type_id| type_id as usize >= self.type_vocab_size) {
-            Some(&type_id) => Err(TextError::TokenType {
-                file: self.file.clone(),
-                type_id,
-                type_vocab_size: self.type_vocab_size,
-            }),
-            None => Ok(Encoded { ids: encoding.get_ids().to_vec(), type_ids, truncated }),
-        }
+        let encoding = fence(|| self.inner.post_process(first, second, true)).map_err(failed)?;
+        let encoded = Encoded {
+            ids: encoding.get_ids().to_vec(),
+            type_ids: encoding.get_type_ids().to_vec(),
+            truncated,
+        };
+        self.check(&encoded, max_tokens)?;
+        Ok(encoded)
     }
+
+    /// Checks what the model is about to look up. The template of special tokens has ids and types
+    /// of its own, which need not be in the vocabulary, and it may repeat the text.
+    fn check(&self, encoded: &Encoded, max_tokens: usize) -> Result<(), TextError> {
+        let file = || self.file.clone();
+        if encoded.len() > max_tokens {
+            return Err(TextError::TooManyTokens { file: file(), tokens: encoded.len(), max_tokens });
+        }
+        let Some(model) = self.model else { return Ok(()) };
+        if let Some(&id) = encoded.ids.iter().find(|&&id| id as usize >= model.vocab) {
+            let token = self.token(id).unwrap_or_default();
+            return Err(TextError::Vocabulary { file: file(), token, id, vocab_size: model.vocab });
+        }
+        if let Some(&type_id) = encoded.type_ids.iter().find(|&&type_id| type_id as usize >= model.types) {
+            return Err(TextError::TokenType { file: file(), type_id, type_vocab_size: model.types });
+        }
+        Ok(())
+    }
+}
+
+/// Builds the library's tokenizer from the content of a file, without what is not used of it.
+fn load(content: &[u8]) -> tokenizers::Result<(tokenizers::Tokenizer, TruncationDirection)> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(content)?;
+    let direction =
+        match fields.remove("truncation").and_then(|mut params| Some(params.get_mut("direction")?.take())) {
+            Some(direction) => serde_json::from_value(direction)?,
+            None => TruncationDirection::default(),
+        };
+    fields.remove("padding");
+    // Tokens are never turned back into text, and the library panics on a malformed decoder.
+    fields.remove("decoder");
+    let inner = tokenizers::Tokenizer::from_bytes(serde_json::to_vec(&fields)?)?;
+    Ok((inner, direction))
+}
+
+/// Runs the library, and makes an error of a panic in it: it trusts `tokenizer.json` in places, such
+/// as templates that use a special token without defining it. It is only ever lent data that a
+/// panic leaves as it was.
+fn fence<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(format!("the tokenizers library panicked: {message}").into())
+    })
 }
 
 #[cfg(test)]

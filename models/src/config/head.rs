@@ -169,9 +169,9 @@ fn check_pooling(file: &Path, hidden_size: usize) -> Result<(), ConfigError> {
     if !matches!(fields.text("pooling_mode")?, None | Some("mean")) {
         return Err(fields.unsupported("pooling_mode", "only \"mean\" is"));
     }
-    for (field, value) in &fields.map {
+    for field in fields.map.keys() {
         let mean = field == "pooling_mode_mean_tokens";
-        if field.starts_with("pooling_mode_") && (fields.flag(field)? != mean || value.is_null()) {
+        if field.starts_with("pooling_mode_") && fields.flag(field)? != mean {
             return Err(fields.unsupported(field, "mean pooling alone is"));
         }
     }

@@ -29,6 +29,13 @@ fn change(dir: &Path, change: impl Fn(&mut Value)) {
 }
 
 #[test]
+fn can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Tokenizer>();
+    shared::<crate::checkpoint::Checkpoint>();
+}
+
+#[test]
 fn encodes_words_and_letters() {
     let tokenizer = tokenizer();
     let encoded = tokenizer.encode("The dog's WATERS, 42!", 64).unwrap();
@@ -116,6 +123,45 @@ fn refuses_tokens_and_types_that_the_model_lacks() {
     let tokenizer = Tokenizer::open(dir.path()).unwrap().for_model(&one_type).unwrap();
     assert!(tokenizer.encode("cat", 64).is_ok());
     assert!(matches!(tokenizer.encode_pair("cat", "dog", 64), Err(TextError::TokenType { type_id: 1, .. })));
+}
+
+#[test]
+fn refuses_templates_that_the_model_cannot_take() {
+    let encode = |template: &dyn Fn(&mut Value)| {
+        let dir = checkpoint();
+        change(dir.path(), |value| template(&mut value["post_processor"]));
+        let tokenizer = Tokenizer::open(dir.path()).unwrap().for_model(&BertConfig::tiny()).unwrap();
+        tokenizer.encode("cat dog cat dog cat dog cat dog", 8)
+    };
+    assert_eq!(encode(&|_| ()).unwrap().len(), 8);
+    let foreign = encode(&|template| template["special_tokens"]["[SEP]"]["ids"] = json!([320]));
+    assert!(matches!(foreign, Err(TextError::Vocabulary { id: 320, .. })), "{foreign:?}");
+    let typed = encode(&|template| template["single"][2]["SpecialToken"]["type_id"] = json!(2));
+    assert!(matches!(typed, Err(TextError::TokenType { type_id: 2, .. })), "{typed:?}");
+    let twice = encode(&|template| {
+        let text = template["single"][1].clone();
+        template["single"].as_array_mut().unwrap().push(text);
+    });
+    assert!(matches!(twice, Err(TextError::TooManyTokens { tokens: 14, .. })), "{twice:?}");
+}
+
+#[test]
+fn survives_panics_of_the_library() {
+    let dir = checkpoint();
+    change(dir.path(), |value| value["post_processor"]["special_tokens"] = json!({ "[CLS]": null }));
+    let malformed = Tokenizer::open(dir.path());
+    assert!(matches!(malformed, Err(TextError::Malformed { .. })), "{malformed:?}");
+
+    let dir = checkpoint();
+    change(dir.path(), |value| value["post_processor"]["special_tokens"] = json!({}));
+    let tokenizer = Tokenizer::open(dir.path()).unwrap();
+    let failed = tokenizer.encode("cat", 64);
+    assert!(matches!(failed, Err(TextError::Encode { .. })), "{failed:?}");
+
+    // What turns tokens back into text is not read at all.
+    let dir = checkpoint();
+    change(dir.path(), |value| value["decoder"] = json!(17));
+    assert!(Tokenizer::open(dir.path()).unwrap().encode("cat", 64).is_ok());
 }
 
 #[test]
