@@ -1,0 +1,121 @@
+//! Broken checkpoints of all kinds: whatever is in the files, the answer is a result.
+
+use std::fs;
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{BertConfig, Head};
+use crate::synthetic::{Synthetic, SyntheticHead};
+use crate::text::Tokenizer;
+
+/// Reads everything there is in a checkpoint, and says whether it was good.
+fn read(dir: &Path) -> bool {
+    let config = BertConfig::open(dir);
+    let checkpoint = Checkpoint::open(dir);
+    let tokenizer = Tokenizer::open(dir);
+    let (Ok(config), Ok(checkpoint), Ok(tokenizer)) = (config, checkpoint, tokenizer) else { return false };
+    let head = Head::detect(&config, &checkpoint).is_ok();
+    let names: Vec<_> = checkpoint.names().map(str::to_owned).collect();
+    let tensors = names.iter().all(|name| {
+        let shape = checkpoint.shape(name).unwrap().to_vec();
+        checkpoint.tensor(name, &shape).is_ok()
+    });
+    let text = tokenizer.for_model(&config).is_ok_and(|tokenizer| {
+        tokenizer.encode("The cat, unfathomably: 42!", 12).is_ok_and(|encoded| {
+            assert!(encoded.len() <= 12);
+            assert!(encoded.ids.iter().all(|&id| (id as usize) < config.vocab_size));
+            true
+        }) && tokenizer.encode_pair("the cat", "a dog", 9).is_ok()
+    });
+    head && tensors && text
+}
+
+/// A value somewhere in a document.
+fn pick<'a>(value: &'a mut Value, rng: &mut StdRng) -> &'a mut Value {
+    let children = match value {
+        Value::Object(map) => map.len(),
+        Value::Array(list) => list.len(),
+        _ => 0,
+    };
+    if children == 0 || rng.random_ratio(1, 6) {
+        return value;
+    }
+    let child = rng.random_range(0..children);
+    match value {
+        Value::Object(map) => pick(map.values_mut().nth(child).unwrap(), rng),
+        Value::Array(list) => pick(&mut list[child], rng),
+        _ => unreachable!(),
+    }
+}
+
+fn change_value(content: &[u8], rng: &mut StdRng) -> Vec<u8> {
+    let mut document: Value = serde_json::from_slice(content).unwrap();
+    let replacements = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(7),
+        json!(u32::MAX),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(""),
+        json!("[SEP]"),
+        json!("BertNormalizer"),
+        json!([]),
+        json!({}),
+        json!([[0, 1]]),
+        json!({ "type": "WordPiece" }),
+    ];
+    let replacement = replacements[rng.random_range(0..replacements.len())].clone();
+    *pick(&mut document, rng) = replacement;
+    document.to_string().into_bytes()
+}
+
+fn change_bytes(content: &[u8], rng: &mut StdRng) -> Vec<u8> {
+    let mut content = content.to_vec();
+    // The start is where headers are, so it gets its part.
+    let end = if rng.random() { content.len() } else { content.len().min(200) };
+    match rng.random_range(0..3) {
+        0 => content.truncate(rng.random_range(0..end)),
+        1 => content[rng.random_range(0..end)] = rng.random(),
+        _ => content[rng.random_range(0..end)] ^= 1 << rng.random_range(0..8_u32),
+    }
+    content
+}
+
+#[test]
+fn never_panics_on_broken_files() {
+    let dir = TempDir::new().unwrap();
+    let config = BertConfig { vocab_size: 130, hidden_size: 4, intermediate_size: 4, ..BertConfig::tiny() };
+    Synthetic { shards: 2, ..Synthetic::new(config, SyntheticHead::Embedding, 1) }.write(dir.path()).unwrap();
+    assert!(read(dir.path()));
+    let json = [
+        "config.json",
+        "tokenizer.json",
+        "modules.json",
+        "1_Pooling/config.json",
+        "model.safetensors.index.json",
+    ];
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut refused = 0;
+    for name in json.into_iter().chain(["model-00001-of-00002.safetensors"]) {
+        let path = dir.path().join(name);
+        let good = fs::read(&path).unwrap();
+        let rounds: u32 = std::env::var("DITTO_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+        for _ in 0..rounds {
+            let by_value = name.ends_with(".json") && rng.random();
+            let change = if by_value { change_value } else { change_bytes };
+            fs::write(&path, change(&good, &mut rng)).unwrap();
+            refused += u32::from(!read(dir.path()));
+        }
+        fs::write(&path, good).unwrap();
+    }
+    assert!(read(dir.path()));
+    assert!(refused > 100, "only {refused} were refused");
+}

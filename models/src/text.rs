@@ -1,0 +1,343 @@
+//! From text to tokens, with the checkpoint's own `tokenizer.json`.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use tokenizers::PostProcessor as _;
+use tokenizers::{Encoding, TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings};
+
+use serde_json::{Map, Value};
+
+use crate::config::BertConfig;
+use crate::files::{self, FileError};
+
+/// The file of the tokenizer.
+const TOKENIZER: &str = "tokenizer.json";
+
+/// The most bytes that `tokenizer.json` may have. The largest multilingual vocabularies take a
+/// fifth of it.
+const MAX_FILE: u64 = 128 << 20;
+
+/// The most bytes of a text. At most 2^16 tokens of it would be used.
+const MAX_TEXT: usize = 1 << 20;
+
+/// An error of the tokenizer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TextError {
+    /// `tokenizer.json` could not be read.
+    #[error("{}: cannot read the file", .file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `tokenizer.json` is something else than a regular file.
+    #[error("{}: not a regular file", .file.display())]
+    NotAFile {
+        /// The file.
+        file: PathBuf,
+    },
+    /// `tokenizer.json` is larger than any honest one.
+    #[error("{}: {bytes} bytes are over the limit of {limit}", .file.display())]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// `tokenizer.json` is malformed, or uses something that is not supported.
+    #[error("{}: not a usable tokenizer", .file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// What the tokenizers library said.
+        source: tokenizers::Error,
+    },
+    /// The tokenizer has tokens that the model lacks.
+    #[error("{}: token {token:?} has id {id}, but config.json has vocab_size {vocab_size}", .file.display())]
+    Vocabulary {
+        /// The file.
+        file: PathBuf,
+        /// Such a token; empty where the vocabulary has none of this id.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// The size of the model's vocabulary.
+        vocab_size: usize,
+    },
+    /// The tokenizer gives a token type that the model lacks.
+    #[error("{}: a token has type {type_id}, but config.json has type_vocab_size {type_vocab_size}", .file.display())]
+    TokenType {
+        /// The file.
+        file: PathBuf,
+        /// The type.
+        type_id: u32,
+        /// The number of the model's types.
+        type_vocab_size: usize,
+    },
+    /// A text is longer than is accepted.
+    #[error("the text has {bytes} bytes, but at most {limit} are accepted")]
+    TextTooLong {
+        /// The length of the text.
+        bytes: usize,
+        /// The most that is accepted.
+        limit: usize,
+    },
+    /// There is nothing in a text, or only white space and control characters.
+    #[error("there are no tokens in the text {text:?}")]
+    NoTokens {
+        /// The text.
+        text: String,
+    },
+    /// The limit on tokens leaves no place for the text.
+    #[error("a limit of {max_tokens} tokens leaves no place for text next to {special} special tokens")]
+    LimitTooSmall {
+        /// The limit.
+        max_tokens: usize,
+        /// The number of special tokens, such as `[CLS]` and `[SEP]`.
+        special: usize,
+    },
+    /// The special tokens are arranged in a way that gives more tokens than the limit.
+    #[error("{}: a text became {tokens} tokens, over the limit of {max_tokens}", .file.display())]
+    TooManyTokens {
+        /// The file.
+        file: PathBuf,
+        /// The number of tokens.
+        tokens: usize,
+        /// The limit.
+        max_tokens: usize,
+    },
+    /// The tokenizers library failed on a text.
+    #[error("the tokenizer failed on the text")]
+    Encode {
+        /// What it said.
+        source: tokenizers::Error,
+    },
+}
+
+/// A text, or a pair of texts, as the model takes it: with `[CLS]` and `[SEP]`, without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The ids of the tokens.
+    pub ids: Vec<u32>,
+    /// The types of the tokens: 0, or 1 in the second of two texts.
+    pub type_ids: Vec<u32>,
+    /// Whether tokens were cut off.
+    pub truncated: bool,
+}
+
+impl Encoded {
+    /// The number of tokens.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no tokens, which [`Tokenizer::encode`] never returns.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// What the model can take.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    vocab: usize,
+    types: usize,
+    positions: usize,
+}
+
+/// The tokenizer of a checkpoint.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    file: PathBuf,
+    inner: tokenizers::Tokenizer,
+    /// The end that truncation cuts off.
+    direction: TruncationDirection,
+    /// The model's sizes, once [`Tokenizer::for_model`] was called.
+    model: Option<Sizes>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` of a checkpoint.
+    ///
+    /// The padding and the length limit that the file may carry are dropped: they belong to
+    /// whoever saved it. Every padded token would cost as much as a real one.
+    ///
+    /// # Errors
+    ///
+    /// For a file that is missing, too large or malformed.
+    pub fn open(dir: &Path) -> Result<Self, TextError> {
+        let file = dir.join(TOKENIZER);
+        let content = match files::read(&file, MAX_FILE) {
+            Ok(content) => content,
+            Err(FileError::Io(source)) => return Err(TextError::Io { file, source }),
+            Err(FileError::NotAFile) => return Err(TextError::NotAFile { file }),
+            Err(FileError::TooLarge { bytes }) => {
+                return Err(TextError::TooLarge { file, bytes, limit: MAX_FILE });
+            }
+        };
+        match fence(|| load(&content)) {
+            Ok((inner, direction)) => Ok(Self { file, inner, direction, model: None }),
+            Err(source) => Err(TextError::Malformed { file, source }),
+        }
+    }
+
+    /// Checks that the model knows all tokens, and limits encodings to the model's positions.
+    ///
+    /// # Errors
+    ///
+    /// When there is a token whose id is not below the model's `vocab_size`.
+    pub fn for_model(mut self, config: &BertConfig) -> Result<Self, TextError> {
+        let highest = self.inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id);
+        if let Some((token, id)) = highest.filter(|(_, id)| *id as usize >= config.vocab_size) {
+            let vocab_size = config.vocab_size;
+            return Err(TextError::Vocabulary { file: self.file, token, id, vocab_size });
+        }
+        self.model = Some(Sizes {
+            vocab: config.vocab_size,
+            types: config.type_vocab_size,
+            positions: config.max_position_embeddings,
+        });
+        Ok(self)
+    }
+
+    /// The id of a token such as `[PAD]`, if the vocabulary has it.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Turns a text into at most `max_tokens` tokens, and at most as many as the model has
+    /// positions. A longer text loses its end; `[CLS]` and `[SEP]` stay.
+    ///
+    /// # Errors
+    ///
+    /// For a text without tokens, one of over 1 MiB, and a limit that leaves no place for text.
+    pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Encoded, TextError> {
+        let encoding = self.pieces(text)?;
+        self.finish(encoding, None, max_tokens)
+    }
+
+    /// Turns a pair of texts into tokens, as [`Tokenizer::encode`] does with one. Where tokens have
+    /// to go, the longer text loses them first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn encode_pair(&self, first: &str, second: &str, max_tokens: usize) -> Result<Encoded, TextError> {
+        let (first, second) = (self.pieces(first)?, self.pieces(second)?);
+        self.finish(first, Some(second), max_tokens)
+    }
+
+    /// The tokens of a text alone.
+    fn pieces(&self, text: &str) -> Result<Encoding, TextError> {
+        if text.len() > MAX_TEXT {
+            return Err(TextError::TextTooLong { bytes: text.len(), limit: MAX_TEXT });
+        }
+        let encoding =
+            fence(|| self.inner.encode_fast(text, false)).map_err(|source| TextError::Encode { source })?;
+        if encoding.is_empty() {
+            // A text without tokens may still be long.
+            return Err(TextError::NoTokens { text: text.chars().take(40).collect() });
+        }
+        Ok(encoding)
+    }
+
+    /// Truncates, and adds the special tokens. The library would do both in one step, but only with
+    /// a limit that is set on the tokenizer as a whole, not for a call.
+    fn finish(
+        &self,
+        first: Encoding,
+        second: Option<Encoding>,
+        max_tokens: usize,
+    ) -> Result<Encoded, TextError> {
+        let failed = |source| TextError::Encode { source };
+        let max_tokens = self.model.map_or(max_tokens, |model| max_tokens.min(model.positions));
+        let texts = 1 + usize::from(second.is_some());
+        let special = self.inner.get_post_processor().map_or(0, |p| p.added_tokens(second.is_some()));
+        if max_tokens < special + texts {
+            return Err(TextError::LimitTooSmall { max_tokens, special });
+        }
+        let params = TruncationParams {
+            direction: self.direction,
+            max_length: max_tokens - special,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        };
+        let before = first.len() + second.as_ref().map_or(0, Encoding::len);
+        let truncated = before > params.max_length;
+        let (mut first, mut second) = truncate_encodings(first, second, &params).map_err(failed)?;
+        // What was cut off would get special tokens of its own.
+        first.take_overflowing();
+        if let Some(second) = &mut second {
+            second.take_overflowing();
+        }
+        let encoding = fence(|| self.inner.post_process(first, second, true)).map_err(failed)?;
+        let encoded = Encoded {
+            ids: encoding.get_ids().to_vec(),
+            type_ids: encoding.get_type_ids().to_vec(),
+            truncated,
+        };
+        self.check(&encoded, max_tokens)?;
+        Ok(encoded)
+    }
+
+    /// Checks what the model is about to look up. The template of special tokens has ids and types
+    /// of its own, which need not be in the vocabulary, and it may repeat the text.
+    fn check(&self, encoded: &Encoded, max_tokens: usize) -> Result<(), TextError> {
+        let file = || self.file.clone();
+        if encoded.len() > max_tokens {
+            return Err(TextError::TooManyTokens { file: file(), tokens: encoded.len(), max_tokens });
+        }
+        let Some(model) = self.model else { return Ok(()) };
+        if let Some(&id) = encoded.ids.iter().find(|&&id| id as usize >= model.vocab) {
+            let token = self.token(id).unwrap_or_default();
+            return Err(TextError::Vocabulary { file: file(), token, id, vocab_size: model.vocab });
+        }
+        if let Some(&type_id) = encoded.type_ids.iter().find(|&&type_id| type_id as usize >= model.types) {
+            return Err(TextError::TokenType { file: file(), type_id, type_vocab_size: model.types });
+        }
+        Ok(())
+    }
+}
+
+/// Builds the library's tokenizer from the content of a file, without what is not used of it.
+fn load(content: &[u8]) -> tokenizers::Result<(tokenizers::Tokenizer, TruncationDirection)> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(content)?;
+    let direction =
+        match fields.remove("truncation").and_then(|mut params| Some(params.get_mut("direction")?.take())) {
+            Some(direction) => serde_json::from_value(direction)?,
+            None => TruncationDirection::default(),
+        };
+    fields.remove("padding");
+    // Tokens are never turned back into text, and the library panics on a malformed decoder.
+    fields.remove("decoder");
+    let inner = tokenizers::Tokenizer::from_bytes(serde_json::to_vec(&fields)?)?;
+    Ok((inner, direction))
+}
+
+/// Runs the library, and makes an error of a panic in it: it trusts `tokenizer.json` in places, such
+/// as templates that use a special token without defining it. It is only ever lent data that a
+/// panic leaves as it was.
+fn fence<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(format!("the tokenizers library panicked: {message}").into())
+    })
+}
+
+#[cfg(test)]
+mod tests;
