@@ -1,5 +1,4 @@
-//! Matrix products and wire packing, beside register-only multiply-add loops, which bound a product that multiplies
-//! whole elements. Throughput counts multiply-adds for products and bytes of words for packing.
+//! Matrix products and wire packing, beside register-only multiply-add loops, which bound the products. Throughput counts multiply-adds for products and bytes of words for packing.
 
 use std::hint::black_box;
 
@@ -18,11 +17,6 @@ fn words<W: Word>(len: usize, width: u32) -> Vec<W> {
             W::from_u64(s).low(width)
         })
         .collect()
-}
-
-/// One thread, so that figures are per core.
-fn one_core<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread").install(f)
 }
 
 fn dense<W: Word>(c: &mut Criterion, width: u32) {
@@ -57,57 +51,84 @@ fn dense<W: Word>(c: &mut Criterion, width: u32) {
     group.finish();
 }
 
-/// Multiply-adds without memory: 24 independent chains of whole vectors.
-fn registers<W: Word, const LANES: usize>(c: &mut Criterion) {
-    const STEPS: usize = 10_000;
-    #[inline(always)]
-    fn body<W: Word, const LANES: usize>() -> [[W; LANES]; 24] {
-        let (x, y) = (black_box([W::from_u64(3); LANES]), black_box([W::from_u64(5); LANES]));
-        let mut acc = [[W::zero(); LANES]; 24];
-        for i in 0..STEPS {
-            // The factor depends on the step, so that the product cannot be hoisted out of the loop.
-            let mut x = x;
-            x.iter_mut().for_each(|x| *x = x.wrapping_add(&W::from_u64(i as u64)));
-            for (s, z) in acc.iter_mut().zip(0u64..) {
-                for j in 0..LANES {
-                    s[j] = s[j].wrapping_add(&(x[j] ^ W::from_u64(z)).wrapping_mul(&y[j]));
+/// Multiply-adds without memory: independent chains of whole vectors, four factors times four.
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "vector intrinsics behind feature detection, and an empty barrier")]
+mod registers {
+    use std::arch::asm;
+    use std::arch::x86_64::*;
+
+    use super::*;
+
+    const STEPS: usize = 4096;
+
+    macro_rules! registers {
+        ($name:ident, $features:literal, $reg:ident, $vec:ty, $zero:ident, |$s:ident, $x:ident, $y:ident| $madd:expr) => {
+            #[target_feature(enable = $features)]
+            fn $name() -> [[$vec; 4]; 4] {
+                let mut x: [$vec; 4] = black_box([$zero(); 4]);
+                let y: [$vec; 4] = black_box([$zero(); 4]);
+                let mut acc = [[$zero(); 4]; 4];
+                for _ in 0..STEPS {
+                    for (x, acc) in x.iter_mut().zip(&mut acc) {
+                        // The factor becomes unknown, so that no product is hoisted out of the loop.
+                        // SAFETY: no instruction.
+                        unsafe {
+                            asm!("/* {0} */", inout($reg) * x, options(pure, nomem, nostack, preserves_flags))
+                        };
+                        for (&$y, s) in y.iter().zip(acc) {
+                            let ($s, $x) = (*s, *x);
+                            *s = $madd;
+                        }
+                    }
                 }
+                acc
             }
-        }
-        acc
-    }
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn avx2<W: Word, const LANES: usize>() -> [[W; LANES]; 24] {
-        body()
-    }
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn avx512<W: Word, const LANES: usize>() -> [[W; LANES]; 24] {
-        body()
+        };
     }
 
-    let mut group = c.benchmark_group(format!("registers only, {} bits", W::BITS));
-    group.throughput(Throughput::Elements((STEPS * 24 * LANES) as u64));
-    group.bench_function("portable", |b| b.iter(body::<W, LANES>));
-    #[cfg(target_arch = "x86_64")]
-    #[allow(unsafe_code, reason = "the features are detected first")]
-    {
+    registers!(low32_256, "avx2", ymm_reg, __m256i, _mm256_setzero_si256, |s, x, y| {
+        _mm256_add_epi32(s, _mm256_mullo_epi32(x, y))
+    });
+    registers!(low32_512, "avx512f", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_add_epi32(s, _mm512_mullo_epi32(x, y))
+    });
+    registers!(low64_512, "avx512f,avx512dq", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_add_epi64(s, _mm512_mullo_epi64(x, y))
+    });
+    registers!(fused52_512, "avx512f,avx512ifma", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_madd52lo_epu64(s, x, y)
+    });
+    registers!(dot16_512, "avx512f,avx512vnni", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_dpwssd_epi32(s, x, y)
+    });
+
+    pub(super) fn all(c: &mut Criterion) {
+        let mut group = c.benchmark_group("registers only");
+        macro_rules! run {
+            ($name:literal, $f:ident, $lanes:literal) => {
+                group.throughput(Throughput::Elements(STEPS as u64 * 16 * $lanes));
+                // SAFETY: the features were detected.
+                group.bench_function($name, |b| b.iter(|| unsafe { $f() }));
+            };
+        }
         if is_x86_feature_detected!("avx2") {
-            // SAFETY: the feature is there.
-            group.bench_function("AVX2", |b| b.iter(|| unsafe { avx2::<W, LANES>() }));
+            run!("u32, AVX2", low32_256, 8);
         }
-        if ["avx512f"]
-            .iter()
-            .all(|_| is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq"))
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            // SAFETY: the features are there.
-            group.bench_function("AVX-512", |b| b.iter(|| unsafe { avx512::<W, LANES>() }));
+        if is_x86_feature_detected!("avx512f") {
+            run!("u32, AVX-512", low32_512, 16);
         }
+        if is_x86_feature_detected!("avx512dq") {
+            run!("u64, AVX-512", low64_512, 8);
+        }
+        if is_x86_feature_detected!("avx512ifma") {
+            run!("52-bit fused, AVX-512", fused52_512, 8);
+        }
+        if is_x86_feature_detected!("avx512vnni") {
+            run!("dot product of two 16-bit pairs, AVX-512", dot16_512, 16);
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 fn packing(c: &mut Criterion) {
@@ -139,22 +160,15 @@ fn packing(c: &mut Criterion) {
     group.finish();
 }
 
-fn kernels(c: &mut Criterion) {
-    registers::<u32, 16>(c);
-    registers::<u64, 8>(c);
-    packing(c);
-}
-
 fn products(c: &mut Criterion) {
+    // Figures are per core. Nothing has started the pool yet: this is the first group.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the only pool of this process");
+    #[cfg(target_arch = "x86_64")]
+    registers::all(c);
     dense::<u32>(c, 32);
     dense::<u64>(c, 64);
     dense::<u64>(c, 48);
 }
 
-fn products_on_one_core(c: &mut Criterion) {
-    let mut c = std::mem::take(c);
-    one_core(move || products(&mut c));
-}
-
-criterion_group!(benches, kernels, products_on_one_core);
+criterion_group!(benches, products, packing);
 criterion_main!(benches);

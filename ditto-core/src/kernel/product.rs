@@ -176,8 +176,14 @@ impl<'a, W: Word> Right<'a, W> {
 /// How many tasks the product is worth on the current pool.
 pub(super) fn tasks<W: Word>(m: usize, k: usize, n: usize) -> usize {
     let work = m.saturating_mul(k).saturating_mul(n).saturating_mul(size_of::<W>());
-    // Asking rayon for its threads starts the global pool.
-    if work < 2 * TASK { 1 } else { (work / TASK).min(4 * rayon::current_num_threads()) }
+    if work < 2 * TASK {
+        // Without asking rayon for its threads, which may start them.
+        return 1;
+    }
+    match rayon::current_num_threads() {
+        1 => 1,
+        threads => (work / TASK).min(4 * threads),
+    }
 }
 
 /// Part `i` of `0..n` cut into `parts` nearly equal parts.
