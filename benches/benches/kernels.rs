@@ -1,0 +1,174 @@
+//! Matrix products and wire packing, beside register-only multiply-add loops, which bound the products. Throughput counts multiply-adds for products and bytes of words for packing.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ditto_core::kernel::pack_bits::{pack, unpack};
+use ditto_core::kernel::{PackedB, batched_matmul, batched_matmul_bt, matmul, matmul_bt, matmul_packed};
+use ditto_core::ring::Word;
+
+fn words<W: Word>(len: usize, width: u32) -> Vec<W> {
+    let mut s = 0x9e37_79b9_7f4a_7c15u64;
+    (0..len)
+        .map(|_| {
+            s ^= s << 13;
+            s ^= s >> 7;
+            s ^= s << 17;
+            W::from_u64(s).low(width)
+        })
+        .collect()
+}
+
+fn dense<W: Word>(c: &mut Criterion, width: u32) {
+    let (k, n) = (768, 3072);
+    let mut group = c.benchmark_group(format!("{width} of {} bits", W::BITS));
+    let weights = words::<W>(k * n, width);
+    let packed = PackedB::new(width, &weights, k, n);
+    for m in [1, 8, 128] {
+        let a = words::<W>(m * k, width);
+        let mut out = vec![W::zero(); m * n];
+        group.throughput(Throughput::Elements((m * k * n) as u64));
+        group.bench_function(BenchmarkId::new("packed", format!("{m} x {k} x {n}")), |b| {
+            b.iter(|| matmul_packed(&a, m, &packed, black_box(&mut out)));
+        });
+        group.bench_function(BenchmarkId::new("unpacked", format!("{m} x {k} x {n}")), |b| {
+            b.iter(|| matmul(width, m, k, n, &a, &weights, black_box(&mut out)));
+        });
+        group.bench_function(BenchmarkId::new("transposed", format!("{m} x {k} x {n}")), |b| {
+            b.iter(|| matmul_bt(width, m, k, n, &a, &weights, black_box(&mut out)));
+        });
+    }
+    let (heads, m, k, n) = (12, 128, 64, 128);
+    let (a, b) = (words::<W>(heads * m * k, width), words::<W>(heads * k * n, width));
+    let mut out = vec![W::zero(); heads * m * n];
+    group.throughput(Throughput::Elements((heads * m * k * n) as u64));
+    group.bench_function("12 heads, 128 x 64 x 128", |bench| {
+        bench.iter(|| batched_matmul(width, heads, m, k, n, &a, &b, black_box(&mut out)));
+    });
+    group.bench_function("12 heads, 128 x 64 x 128, transposed", |bench| {
+        bench.iter(|| batched_matmul_bt(width, heads, m, k, n, &a, &b, black_box(&mut out)));
+    });
+    group.finish();
+}
+
+/// Multiply-adds without memory: independent chains of whole vectors, four factors times four.
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "vector intrinsics behind feature detection, and an empty barrier")]
+mod registers {
+    use std::arch::asm;
+    use std::arch::x86_64::*;
+
+    use super::*;
+
+    const STEPS: usize = 4096;
+
+    macro_rules! registers {
+        ($name:ident, $features:literal, $reg:ident, $vec:ty, $zero:ident, |$s:ident, $x:ident, $y:ident| $madd:expr) => {
+            #[target_feature(enable = $features)]
+            fn $name() -> [[$vec; 4]; 4] {
+                let mut x: [$vec; 4] = black_box([$zero(); 4]);
+                let y: [$vec; 4] = black_box([$zero(); 4]);
+                let mut acc = [[$zero(); 4]; 4];
+                for _ in 0..STEPS {
+                    for (x, acc) in x.iter_mut().zip(&mut acc) {
+                        // The factor becomes unknown, so that no product is hoisted out of the loop.
+                        // SAFETY: no instruction.
+                        unsafe {
+                            asm!("/* {0} */", inout($reg) * x, options(pure, nomem, nostack, preserves_flags))
+                        };
+                        for (&$y, s) in y.iter().zip(acc) {
+                            let ($s, $x) = (*s, *x);
+                            *s = $madd;
+                        }
+                    }
+                }
+                acc
+            }
+        };
+    }
+
+    registers!(low32_256, "avx2", ymm_reg, __m256i, _mm256_setzero_si256, |s, x, y| {
+        _mm256_add_epi32(s, _mm256_mullo_epi32(x, y))
+    });
+    registers!(low32_512, "avx512f", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_add_epi32(s, _mm512_mullo_epi32(x, y))
+    });
+    registers!(low64_512, "avx512f,avx512dq", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_add_epi64(s, _mm512_mullo_epi64(x, y))
+    });
+    registers!(fused52_512, "avx512f,avx512ifma", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_madd52lo_epu64(s, x, y)
+    });
+    registers!(dot16_512, "avx512f,avx512vnni", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
+        _mm512_dpwssd_epi32(s, x, y)
+    });
+
+    pub(super) fn all(c: &mut Criterion) {
+        let mut group = c.benchmark_group("registers only");
+        macro_rules! run {
+            ($name:literal, $f:ident, $lanes:literal) => {
+                group.throughput(Throughput::Elements(STEPS as u64 * 16 * $lanes));
+                // SAFETY: the features were detected.
+                group.bench_function($name, |b| b.iter(|| unsafe { $f() }));
+            };
+        }
+        if is_x86_feature_detected!("avx2") {
+            run!("u32, AVX2", low32_256, 8);
+        }
+        if is_x86_feature_detected!("avx512f") {
+            run!("u32, AVX-512", low32_512, 16);
+        }
+        if is_x86_feature_detected!("avx512dq") {
+            run!("u64, AVX-512", low64_512, 8);
+        }
+        if is_x86_feature_detected!("avx512ifma") {
+            run!("52-bit fused, AVX-512", fused52_512, 8);
+        }
+        if is_x86_feature_detected!("avx512vnni") {
+            run!("dot product of two 16-bit pairs, AVX-512", dot16_512, 16);
+        }
+        group.finish();
+    }
+}
+
+fn packing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wire");
+    let n = 1 << 18;
+    for k in [1, 8, 17, 20, 23, 24, 31, 32] {
+        let words = words::<u32>(n, k);
+        let bytes = pack(&words, k);
+        group.throughput(Throughput::Bytes(4 * n as u64));
+        group.bench_function(BenchmarkId::new("pack u32", k), |b| b.iter(|| pack(black_box(&words), k)));
+        group.bench_function(BenchmarkId::new("unpack u32", k), |b| {
+            b.iter(|| unpack::<u32>(black_box(&bytes), n, k));
+        });
+    }
+    for k in [1, 48, 52, 63] {
+        let words = words::<u64>(n, k);
+        let bytes = pack(&words, k);
+        group.throughput(Throughput::Bytes(8 * n as u64));
+        group.bench_function(BenchmarkId::new("pack u64", k), |b| b.iter(|| pack(black_box(&words), k)));
+        group.bench_function(BenchmarkId::new("unpack u64", k), |b| {
+            b.iter(|| unpack::<u64>(black_box(&bytes), n, k));
+        });
+    }
+    let words = words::<u8>(n, 1);
+    let bytes = pack(&words, 1);
+    group.throughput(Throughput::Bytes(n as u64));
+    group.bench_function("pack u8/1", |b| b.iter(|| pack(black_box(&words), 1)));
+    group.bench_function("unpack u8/1", |b| b.iter(|| unpack::<u8>(black_box(&bytes), n, 1)));
+    group.finish();
+}
+
+fn products(c: &mut Criterion) {
+    // Figures are per core. Nothing has started the pool yet: this is the first group.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the only pool of this process");
+    #[cfg(target_arch = "x86_64")]
+    registers::all(c);
+    dense::<u32>(c, 32);
+    dense::<u64>(c, 64);
+    dense::<u64>(c, 48);
+}
+
+criterion_group!(benches, products, packing);
+criterion_main!(benches);
