@@ -1,5 +1,6 @@
 //! Channels between two parties of one process, without sockets.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::address::{Address, Message, Peer};
@@ -153,3 +154,12 @@ impl Drop for MemoryChannel {
         }
     }
 }
+
+impl fmt::Debug for MemoryChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryChannel({} to {})", self.local(), self.peer())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //!
 //! There is no TLS yet, so only loopback addresses are accepted.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,13 +41,14 @@ const FAREWELL: Duration = Duration::from_secs(1);
 ///
 /// Connecting, accepting and the calls of a channel block, so they belong on ordinary threads and not in
 /// asynchronous code.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Runtime {
     handle: Handle,
     _threads: Arc<Threads>,
 }
 
 /// Ends the threads with the last clone.
+#[derive(Debug)]
 struct Threads(Option<tokio::runtime::Runtime>);
 
 impl Drop for Threads {
@@ -84,6 +86,7 @@ pub struct Session {
 }
 
 /// A bound port on which peers connect.
+#[derive(Debug)]
 pub struct Listener {
     runtime: Runtime,
     socket: TcpListener,
@@ -275,6 +278,12 @@ impl Drop for TcpChannel {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+impl fmt::Debug for TcpChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TcpChannel({} to {})", self.local(), self.peer())
     }
 }
 
