@@ -1,4 +1,29 @@
-//! Typed secret shares and three-party protocols.
+//! Typed secret shares and three-party protocols for private Transformer inference.
+//!
+//! From the bottom up: [`ring`], [`fixed`] and [`tensor`] are arithmetic; [`kernel`] computes; [`net`] links parties;
+//! [`mpc`] holds the protocols, [`primitives`] their interface; [`nn`] builds what models are made of; [`engine`] has
+//! the readings of a model; [`session`] lets three parties run one.
 
+pub mod cost;
+pub mod ctx;
+pub mod engine;
+pub mod error;
+pub mod fixed;
 pub mod kernel;
+pub mod keys;
+pub mod mpc;
+pub mod net;
+pub mod nn;
+pub mod prg;
+pub mod primitives;
+pub mod public_math;
 pub mod ring;
+pub mod session;
+pub mod tensor;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use ctx::Ctx;
+pub use error::{Error, Result};
+pub use fixed::{Fixed, Fx, Z};
+pub use nn::{Engine, Product, Tensor};
