@@ -187,6 +187,18 @@ fn a_hung_peer_costs_no_more_than_the_limits() {
     assert_eq!(channel.close().unwrap_err().kind(), &kind);
 }
 
+/// Who aborts may exit right after, so the reason has gone out when the call returns.
+#[test]
+fn abort_returns_when_the_reason_is_out() {
+    let (channel, mut raw) = with_raw_peer(limits());
+    channel.send(Message::new(place(), 0, vec![7; 100_000])).unwrap();
+    channel.abort("no");
+    raw.set_nonblocking(true).unwrap();
+    assert_eq!(read_frame(&mut raw).1, [7; 100_000]);
+    assert_eq!(read_frame(&mut raw).1, b"no");
+    assert_eq!(raw.read(&mut [0]).unwrap(), 0);
+}
+
 /// The reason arrives although the aborting end has unread bytes and goes at once.
 #[test]
 fn the_reason_survives_an_immediate_exit() {
