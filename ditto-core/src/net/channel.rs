@@ -15,7 +15,7 @@ pub struct Limits {
     /// How much may have arrived without having been received. Every message counts a header more than its
     /// payload, so that empty messages cannot pile up without bound either.
     pub queued_bytes: u64,
-    /// How much a credited sender may have outstanding. `u64::MAX` lets the sender store everything with
+    /// How much a credited sender may have outstanding, headers included. `u64::MAX` lets the sender store everything with
     /// its peer in advance; then `queued_bytes` of the peer must have room for it.
     pub window: u64,
     /// How long a call waits for the peer.
@@ -57,11 +57,16 @@ pub trait Channel: Send + Sync {
     /// [`Limits::window`] bytes are outstanding. A message larger than the window goes when nothing is
     /// outstanding. Fails when no credit comes for the channel's time limit.
     ///
-    /// Messages of several threads go in the order of their calls.
+    /// Messages of several threads go in the order of their calls. The receiver must not wait for a message
+    /// behind more than a window of others that it leaves unreceived: neither side could go on, and both
+    /// would time out.
     fn send_credited(&self, message: Message) -> Result<(), NetError>;
 
     /// Waits, at most the channel's time limit, for the message at `address`. `bytes` is the payload's
     /// exact length, which the caller knows from shapes; any other length is an error.
+    ///
+    /// The time limit covers what the peer computes before it sends, so a peer with long computations needs
+    /// a channel with a long limit.
     fn recv(&self, address: Address, bytes: usize) -> Result<Message, NetError>;
 
     /// Like [`recv`](Channel::recv) for any length up to `limit`. This is for handshakes; where shapes are

@@ -112,14 +112,12 @@ fn credit_is_returned_over_a_slow_link() {
     };
     let (a, b) = link(Limits { window: 2 * (10 + HEADER_BYTES as u64), ..limits() }, slow);
     std::thread::scope(|scope| {
+        // Each thread has a receiver of its own, so that whatever has come is received.
         for thread in 0..3 {
-            let a = &a;
-            scope.spawn(move || {
-                (0..20).for_each(|i| a.send_credited(message(3 * i + thread, &[0; 10])).unwrap())
-            });
-        }
-        for seq in 0..60 {
-            b.recv(at(seq), 10).unwrap();
+            let (a, b) = (&a, &b);
+            let seqs = move || (0..20).map(move |i| 3 * i + thread);
+            scope.spawn(move || seqs().for_each(|seq| a.send_credited(message(seq, &[0; 10])).unwrap()));
+            scope.spawn(move || seqs().for_each(|seq| drop(b.recv(at(seq), 10).unwrap())));
         }
     });
 }

@@ -65,26 +65,27 @@ fn read_frame(raw: &mut std::net::TcpStream) -> (Header, Vec<u8>) {
     (header, payload)
 }
 
-/// What a waiter gets when the peer writes `bytes` and, perhaps, shuts its side down.
-fn outcome(bytes: &[u8], shutdown: bool) -> (NetError, std::net::TcpStream) {
+/// What a waiter gets when the peer writes `bytes` and, perhaps, shuts its side down. The socket comes last
+/// so that it is dropped first, for a channel that has failed waits for its peer to go.
+fn outcome(bytes: &[u8], shutdown: bool) -> (NetError, TcpChannel, std::net::TcpStream) {
     let (channel, mut raw) = with_raw_peer(Limits { frame_bytes: 1000, ..limits() });
-    thread::scope(|scope| {
+    let error = thread::scope(|scope| {
         let waiter = scope.spawn(|| channel.recv(place(), 5));
         thread::sleep(Duration::from_millis(10));
         raw.write_all(bytes).unwrap();
         if shutdown {
             raw.shutdown(Shutdown::Write).unwrap();
         }
-        let error = waiter.join().unwrap().unwrap_err();
-        assert_eq!(error.peer(), Some(Peer::P1));
-        assert_eq!(error.address(), Some(place()));
-        (error, raw)
-    })
+        waiter.join().unwrap().unwrap_err()
+    });
+    assert_eq!(error.peer(), Some(Peer::P1));
+    assert_eq!(error.address(), Some(place()));
+    (error, channel, raw)
 }
 
 /// The same when the peer is to be told why.
 fn rejected(bytes: &[u8]) -> NetErrorKind {
-    let (error, mut raw) = outcome(bytes, false);
+    let (error, _channel, mut raw) = outcome(bytes, false);
     let (header, reason) = read_frame(&mut raw);
     assert_eq!(header.kind, FrameKind::Abort);
     assert!(String::from_utf8(reason).unwrap().ends_with(&error.kind().to_string()));
@@ -93,19 +94,19 @@ fn rejected(bytes: &[u8]) -> NetErrorKind {
 
 #[test]
 fn end_without_goodbye() {
-    let (error, _raw) = outcome(&[], true);
+    let (error, _channel, _raw) = outcome(&[], true);
     assert_eq!(error.kind(), &NetErrorKind::Closed { ending: Ending::Lost });
 }
 
 #[test]
 fn truncated_header() {
-    let (error, _raw) = outcome(&data(b"hello")[..17], true);
+    let (error, _channel, _raw) = outcome(&data(b"hello")[..17], true);
     assert_eq!(error.kind(), &NetErrorKind::Truncated { expected: HEADER_BYTES as u64, got: 17 });
 }
 
 #[test]
 fn truncated_payload() {
-    let (error, _raw) = outcome(&data(b"hello")[..HEADER_BYTES + 2], true);
+    let (error, _channel, _raw) = outcome(&data(b"hello")[..HEADER_BYTES + 2], true);
     assert_eq!(error.kind(), &NetErrorKind::Truncated { expected: 5, got: 2 });
 }
 
@@ -184,6 +185,18 @@ fn a_hung_peer_costs_no_more_than_the_limits() {
     let (channel, _raw) = with_raw_peer(Limits { time_limit: Duration::from_millis(200), ..limits() });
     channel.send(Message::new(Address::new(1, 1, 0), 0, vec![0; 32 << 20])).unwrap();
     assert_eq!(channel.close().unwrap_err().kind(), &kind);
+}
+
+/// Who aborts may exit right after, so the reason has gone out when the call returns.
+#[test]
+fn abort_returns_when_the_reason_is_out() {
+    let (channel, mut raw) = with_raw_peer(limits());
+    channel.send(Message::new(place(), 0, vec![7; 100_000])).unwrap();
+    channel.abort("no");
+    raw.set_nonblocking(true).unwrap();
+    assert_eq!(read_frame(&mut raw).1, [7; 100_000]);
+    assert_eq!(read_frame(&mut raw).1, b"no");
+    assert_eq!(raw.read(&mut [0]).unwrap(), 0);
 }
 
 /// The reason arrives although the aborting end has unread bytes and goes at once.
