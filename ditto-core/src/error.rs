@@ -94,7 +94,9 @@ pub enum Error {
         what: &'static str,
     },
     /// Two parties that hold different programs.
-    #[error("{peer} runs another program (digest {theirs}, ours {ours}): configuration, plan or shapes differ")]
+    #[error(
+        "{peer} runs another program (digest {theirs}, ours {ours}): configuration, plan or shapes differ"
+    )]
     Program {
         /// The peer.
         peer: String,

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use crate::ring::Word;
+use crate::primitives::RingWord;
 
 /// A ring Z_{2^K} with a public tensor type: `Z<8>`, `Z<16>`, `Z<32>`, `Z<48>` or `Z<64>`.
 #[diagnostic::on_unimplemented(
@@ -14,7 +14,7 @@ use crate::ring::Word;
 )]
 pub trait Ring: Copy + Debug + Send + Sync + 'static {
     /// The machine word of an element.
-    type Word: Word;
+    type Word: RingWord;
     /// Width of an element in bits.
     const K: u32;
 }

@@ -12,10 +12,11 @@ use crate::ring::Word;
 mod gemm;
 #[cfg(target_arch = "x86_64")]
 mod gemm_x86;
-pub mod pack_bits;
+mod pack_bits;
 mod product;
 
 use gemm::Path;
+pub use pack_bits::{pack, packed_len, unpack};
 pub use product::PackedB;
 use product::{Right, product};
 

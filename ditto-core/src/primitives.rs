@@ -53,6 +53,9 @@ pub trait Primitives: Sized + Sync + 'static {
     /// `x mod 2^k2`, k2 <= k: the same integer in a smaller ring. Local, exact modulo 2^k2.
     fn reduce<W: RingWord, V: RingWord>(x: &Self::Masked<W>, k2: u32) -> Result<Self::Masked<V>>;
 
+    /// `2^up x` in Z_{2^(k+up)}: the integer modulo 2^k determines it. Local, exact.
+    fn shift_up<W: RingWord, V: RingWord>(x: &Self::Masked<W>, up: u32) -> Result<Self::Masked<V>>;
+
     /// DownCast: `x / 2^drop` in Z_{2^k2}.
     ///
     /// # Inputs
@@ -86,10 +89,8 @@ pub trait Primitives: Sized + Sync + 'static {
     /// `c a` for a public integer. Local.
     fn mul_public_additive<W: RingWord>(a: &Self::Additive<W>, c: i64) -> Result<Self::Additive<W>>;
     /// `a mod 2^k2`, k2 <= k. Local.
-    fn reduce_additive<W: RingWord, V: RingWord>(
-        a: &Self::Additive<W>,
-        k2: u32,
-    ) -> Result<Self::Additive<V>>;
+    fn reduce_additive<W: RingWord, V: RingWord>(a: &Self::Additive<W>, k2: u32)
+    -> Result<Self::Additive<V>>;
 
     /// Additive shares of `a / 2^drop` in Z_{2^(k-drop)}.
     ///
@@ -99,7 +100,11 @@ pub trait Primitives: Sized + Sync + 'static {
     /// Local.
     /// # Source
     /// Truncate-and-reduce (SIRNN, ePrint 2021/459), on two additive shares.
-    fn shrink<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Self::Additive<W>, drop: u32) -> Result<Self::Additive<W>>;
+    fn shrink<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        a: &Self::Additive<W>,
+        drop: u32,
+    ) -> Result<Self::Additive<W>>;
 
     /// A product of two secret tensors, un-rescaled.
     ///
@@ -182,6 +187,9 @@ pub trait Primitives: Sized + Sync + 'static {
     /// # Source
     /// One-hot digits by a helper: specification of this project.
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Self::Masked<W>) -> Result<Self::Xor<u8>>;
+
+    /// XOR of secret words of equal width. Local.
+    fn xor<W: RingWord>(a: &Self::Xor<W>, b: &Self::Xor<W>) -> Result<Self::Xor<W>>;
 
     /// A public table at a secret index: XOR shares of its words.
     ///

@@ -7,7 +7,6 @@ use super::store::Stored;
 use crate::cost::Cost;
 use crate::ctx::Ctx;
 use crate::error::Result;
-use crate::ring::Word;
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` words of `bits` bits into Z_{2^k}: bit j needs only the ring 2^(k-j).

@@ -109,7 +109,8 @@ impl Bilinear {
                 let shape = self.shape(x.shape(), y.shape())?;
                 let n = x.shape().last();
                 let rows = x.data().chunks(n.max(1)).zip(y.data().chunks(n.max(1)));
-                let mut data: Vec<f32> = rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum()).collect();
+                let mut data: Vec<f32> =
+                    rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum()).collect();
                 data.resize(shape.len(), 0.0);
                 Array::new(shape, data)
             }
@@ -178,4 +179,3 @@ pub(crate) fn online<W: Stored + Elem>(
     };
     Ok(Additive { k, a: a.zip(&g, "product", |a, g| a.wrapping_add(&g).low(k))? })
 }
-

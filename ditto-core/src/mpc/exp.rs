@@ -77,14 +77,16 @@ impl ExpSpec {
     /// e^(i - h) for i in [0, 2h), h the middle of the ring.
     fn public_table(&self) -> Arc<Vec<u64>> {
         static LAST: OnceLock<std::sync::Mutex<Option<(ExpSpec, Arc<Vec<u64>>)>>> = OnceLock::new();
-        let mut last = LAST.get_or_init(Default::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last =
+            LAST.get_or_init(Default::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*last {
             Some((spec, table)) if spec == self => table.clone(),
             _ => {
                 let h = f64::from(1u32 << (self.argument() - 1));
                 let unit = public_math::power_of_two(-(self.fraction as i32));
                 let scale = public_math::power_of_two(self.public_fraction() as i32);
-                let entry = |i: u32| (public_math::exp((f64::from(i) - h) * unit) * scale).round_ties_even() as u64;
+                let entry =
+                    |i: u32| (public_math::exp((f64::from(i) - h) * unit) * scale).round_ties_even() as u64;
                 let table: Arc<Vec<u64>> = Arc::new((0..1 << self.argument()).map(entry).collect());
                 *last = Some((*self, table.clone()));
                 table

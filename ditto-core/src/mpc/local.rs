@@ -1,19 +1,21 @@
 //! What is local on shares: sums, public factors, changes of ring that need no message.
 
-use super::share::{Additive, Dealt, Mask, Masked};
+use super::share::{Additive, Dealt, Mask, Masked, Xor};
 use crate::error::Result;
 use crate::ring::{Word, cast};
 use crate::tensor::{Array, Elem, broadcast_zip};
 
 impl<W: Word + Elem> Masked<W> {
     pub(crate) fn plus(&self, other: &Self) -> Result<Self> {
-        let add = |a: &Array<W>, b: &Array<W>| broadcast_zip(a, b, "add", |a, b| a.wrapping_add(&b).low(self.k));
+        let add =
+            |a: &Array<W>, b: &Array<W>| broadcast_zip(a, b, "add", |a, b| a.wrapping_add(&b).low(self.k));
         Ok(Self { k: self.k, m: add(&self.m, &other.m)?, own: add(&self.own, &other.own)? })
     }
 
     pub(crate) fn minus(&self, other: &Self) -> Result<Self> {
-        let sub =
-            |a: &Array<W>, b: &Array<W>| broadcast_zip(a, b, "subtract", |a, b| a.wrapping_sub(&b).low(self.k));
+        let sub = |a: &Array<W>, b: &Array<W>| {
+            broadcast_zip(a, b, "subtract", |a, b| a.wrapping_sub(&b).low(self.k))
+        };
         Ok(Self { k: self.k, m: sub(&self.m, &other.m)?, own: sub(&self.own, &other.own)? })
     }
 
@@ -35,6 +37,12 @@ impl<W: Word + Elem> Masked<W> {
     pub(crate) fn reduce<V: Word + Elem>(&self, k: u32) -> Masked<V> {
         let low = |a: &Array<W>| a.map(|a| cast::<W, V>(a).low(k));
         Masked { k, m: low(&self.m), own: low(&self.own) }
+    }
+
+    pub(crate) fn shift_up<V: Word + Elem>(&self, up: u32) -> Masked<V> {
+        let k = self.k + up;
+        let shift = |a: &Array<W>| a.map(|a| (cast::<W, V>(a) << up).low(k));
+        Masked { k, m: shift(&self.m), own: shift(&self.own) }
     }
 
     /// Floors every component; `half` is added to m first to centre the three floors.
@@ -75,6 +83,11 @@ impl<W: Word + Elem> Mask<W> {
         self.each(k, |l| Ok(l.map(|l| cast::<W, V>(l).low(k))))
     }
 
+    pub(crate) fn shift_up<V: Word + Elem>(&self, up: u32) -> Result<Mask<V>> {
+        let k = self.k + up;
+        self.each(k, |l| Ok(l.map(|l| (cast::<W, V>(l) << up).low(k))))
+    }
+
     pub(crate) fn floor_shift<V: Word + Elem>(&self, drop: u32, k: u32) -> Result<Mask<V>> {
         self.each(k, |l| Ok(l.map(|l| cast::<W, V>(l >> drop).low(k))))
     }
@@ -109,6 +122,12 @@ impl<W: Word + Elem> Additive<W> {
         let up = if first { W::mask(drop) } else { W::default() };
         let k = self.k - drop;
         Self { k, a: self.a.map(|a| a.wrapping_add(&up).low(self.k) >> drop) }
+    }
+}
+
+impl<W: Word + Elem> Xor<W> {
+    pub(crate) fn xor(&self, other: &Self) -> Result<Self> {
+        Ok(Self { bits: self.bits, x: self.x.zip(&other.x, "xor", |a, b| a ^ b)? })
     }
 }
 

@@ -19,9 +19,9 @@ pub const MAX_INDEX_BITS: u32 = 13;
 /// With `drop` > 0 the index is the floor or one above it, because the mask's dropped bits may carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    pub(crate) drop: u32,
-    pub(crate) bits: u32,
-    pub(crate) entries: Vec<u64>,
+    drop: u32,
+    bits: u32,
+    entries: Vec<u64>,
 }
 
 impl Lookup {
@@ -40,6 +40,21 @@ impl Lookup {
     /// Index width k.
     pub fn index_bits(&self) -> u32 {
         self.entries.len().trailing_zeros()
+    }
+
+    /// Bits of a word.
+    pub fn word_bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Low bits of the value that do not count.
+    pub fn dropped(&self) -> u32 {
+        self.drop
+    }
+
+    /// The word at an index, modulo the table's length.
+    pub fn read(&self, index: u64) -> u64 {
+        self.entries[index as usize & (self.entries.len() - 1)]
     }
 }
 

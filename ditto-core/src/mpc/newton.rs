@@ -29,7 +29,9 @@ pub(crate) fn offline(
     for (a, b) in monomials(power) {
         let values = both.as_ref().map(|(lambda, mu)| {
             let pairs = lambda.data().iter().zip(mu.data());
-            pairs.map(|(&l, &m)| (if a == 1 { l } else { 1 }).wrapping_mul(m.wrapping_pow(b)).low(k)).collect()
+            pairs
+                .map(|(&l, &m)| (if a == 1 { l } else { 1 }).wrapping_mul(m.wrapping_pow(b)).low(k))
+                .collect()
         });
         let share = ctx.deal(n, k, values)?;
         ctx.keep(share)?;

@@ -62,7 +62,10 @@ impl Ctx<'_, Evaluator> {
         if words.len() == n {
             Ok(words)
         } else {
-            Err(Error::Preprocessing { step: self.path().to_owned(), what: "prepared words have another number" })
+            Err(Error::Preprocessing {
+                step: self.path().to_owned(),
+                what: "prepared words have another number",
+            })
         }
     }
 

@@ -41,4 +41,3 @@ pub(crate) fn online<W: Stored + Elem>(ctx: &Ctx<'_, Evaluator>, x: &Xor<W>) -> 
     let u = ctx.open(mine, x.bits, |a, b| a ^ b)?;
     Ok(OpenedBits { bits: x.bits, u: Array::new(x.x.shape().clone(), u)? })
 }
-

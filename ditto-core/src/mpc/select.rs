@@ -7,7 +7,6 @@ use super::store::Stored;
 use crate::cost::Cost;
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
-use crate::ring::Word;
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` products in Z_{2^k}.

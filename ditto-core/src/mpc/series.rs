@@ -67,6 +67,22 @@ impl SeriesSpec {
         if fits { Ok(()) } else { Err(Error::Unsupported("a series with these formats")) }
     }
 
+    /// Fractional bits of [`Self::scaled_value`].
+    pub(crate) const SCALED: u32 = DEALT + PUBLIC;
+
+    /// What the series stands for at the integer `x`, before its last rounding.
+    pub(crate) fn scaled_value(&self, x: i64) -> i128 {
+        let n = self.period() as i64;
+        let i = x.rem_euclid(n) as usize;
+        let terms = self.harmonics.iter().enumerate().map(|(j, h)| {
+            let (c, s) = cos_sin(i * (j + 1), n as usize);
+            h.cos * c + h.sin * s
+        });
+        let series = (self.constant + terms.sum::<f64>()) * power_of_two(Self::SCALED as i32);
+        let linear = self.halvings.map_or(0, |h| i128::from(x) << (Self::SCALED - self.fraction - h));
+        series.round_ties_even() as i128 + linear
+    }
+
     /// Per residue of lambda: cos and sin of every harmonic, as dealt.
     fn dealt_table(&self) -> Vec<u32> {
         let scale = power_of_two(DEALT as i32);
@@ -75,7 +91,9 @@ impl SeriesSpec {
         for i in 0..n {
             for j in 1..=self.harmonics.len() {
                 let (c, s) = cos_sin(i * j, n);
-                table.extend([c, s].map(|v| ((v * scale).round_ties_even() as i32 as u32).low(self.dealt_width())));
+                table.extend(
+                    [c, s].map(|v| ((v * scale).round_ties_even() as i32 as u32).low(self.dealt_width())),
+                );
             }
         }
         table

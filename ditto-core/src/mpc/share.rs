@@ -75,7 +75,7 @@ pub struct Dealt<W> {
 }
 
 impl<W> Dealt<W> {
-    pub(in crate::mpc) fn new(shape: Shape, k: u32) -> Self {
+    pub(crate) fn new(shape: Shape, k: u32) -> Self {
         Self { k, shape, word: std::marker::PhantomData }
     }
 }

@@ -129,8 +129,13 @@ impl Store {
         let Some(column) = state.columns.get_mut(&step).and_then(VecDeque::pop_front) else {
             return Err(match &state.ended {
                 Some(Some(error)) => error.clone(),
-                Some(None) => Error::Preprocessing { step: name.to_owned(), what: "nothing was prepared for it" },
-                None => Error::Preprocessing { step: name.to_owned(), what: "its preprocessing did not come in time" },
+                Some(None) => {
+                    Error::Preprocessing { step: name.to_owned(), what: "nothing was prepared for it" }
+                }
+                None => Error::Preprocessing {
+                    step: name.to_owned(),
+                    what: "its preprocessing did not come in time",
+                },
             });
         };
         state.bytes -= column.bytes();

@@ -12,7 +12,7 @@ use super::store::Stored;
 use crate::cost::Cost;
 use crate::ctx::Ctx;
 use crate::error::Result;
-use crate::ring::{Word, cast};
+use crate::ring::cast;
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` elements, Z_{2^k} to Z_{2^k2}.
@@ -48,8 +48,7 @@ pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(
         (Some(l), Some(u)) => l.zip(u, "upcast", |l, u| cast::<W, V>(l) | (u << k)).map(Some),
         _ => Ok(None),
     };
-    let out =
-        Mask { k: k2, shape: x.shape.clone(), l0: widen(&x.l0, &top.l0)?, l1: widen(&x.l1, &top.l1)? };
+    let out = Mask { k: k2, shape: x.shape.clone(), l0: widen(&x.l0, &top.l0)?, l1: widen(&x.l1, &top.l1)? };
     ctx.keep_mask(&out)?;
     Ok(out)
 }
@@ -66,7 +65,8 @@ pub(crate) fn online<W: Stored + Elem, V: Stored + Elem>(
     let bias = W::one() << (k - 2);
     let c = x.m.map(|m| m.wrapping_add(&bias).low(k));
     let mine = c.data().iter().zip(s.iter().zip(t.iter()));
-    let mine = mine.map(|(c, (&s, &t))| if c.bit(k - 1) == 0 { s.wrapping_add(&t).low(d) } else { s }).collect();
+    let mine =
+        mine.map(|(c, (&s, &t))| if c.bit(k - 1) == 0 { s.wrapping_add(&t).low(d) } else { s }).collect();
     let w = Array::new(c.shape().clone(), ctx.open_sum(mine, d)?)?;
     let bias = V::one() << (k - 2);
     let m = c.zip(&w, "upcast", |c, w: V| (cast::<W, V>(c) | (w << k)).wrapping_sub(&bias).low(k2))?;

@@ -29,6 +29,9 @@ impl Primitives for Evaluator {
     fn reduce<W: RingWord, V: RingWord>(x: &Masked<W>, k2: u32) -> Result<Masked<V>> {
         Ok(x.reduce(k2))
     }
+    fn shift_up<W: RingWord, V: RingWord>(x: &Masked<W>, up: u32) -> Result<Masked<V>> {
+        Ok(x.shift_up(up))
+    }
     fn floor_shift<W: RingWord, V: RingWord>(
         x: &Masked<W>,
         drop: u32,
@@ -43,11 +46,7 @@ impl Primitives for Evaluator {
     fn add_additive<W: RingWord>(a: &Additive<W>, b: &Additive<W>) -> Result<Additive<W>> {
         a.plus(b)
     }
-    fn add_public_additive<W: RingWord>(
-        ctx: &Ctx<'_, Self>,
-        a: &Additive<W>,
-        c: i64,
-    ) -> Result<Additive<W>> {
+    fn add_public_additive<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Additive<W>, c: i64) -> Result<Additive<W>> {
         Ok(a.plus_public(c, ctx.engine().role() == Role::P0))
     }
     fn mul_public_additive<W: RingWord>(a: &Additive<W>, c: i64) -> Result<Additive<W>> {
@@ -79,17 +78,16 @@ impl Primitives for Evaluator {
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>) -> Result<Xor<u8>> {
         mpc::msb::online(ctx, x)
     }
+    fn xor<W: RingWord>(a: &Xor<W>, b: &Xor<W>) -> Result<Xor<W>> {
+        a.xor(b)
+    }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>, table: &Lookup) -> Result<Xor<u64>> {
         mpc::lookup::online(ctx, x, table)
     }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Xor<W>) -> Result<OpenedBits<W>> {
         mpc::open_bits::online(ctx, x)
     }
-    fn select<W: RingWord>(
-        ctx: &Ctx<'_, Self>,
-        bit: &OpenedBits<u8>,
-        y: &Masked<W>,
-    ) -> Result<Additive<W>> {
+    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &OpenedBits<u8>, y: &Masked<W>) -> Result<Additive<W>> {
         mpc::select::online(ctx, bit, y)
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(

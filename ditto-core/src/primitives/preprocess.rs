@@ -29,6 +29,9 @@ impl Primitives for Preprocess {
     fn reduce<W: RingWord, V: RingWord>(x: &Mask<W>, k2: u32) -> Result<Mask<V>> {
         x.reduce(k2)
     }
+    fn shift_up<W: RingWord, V: RingWord>(x: &Mask<W>, up: u32) -> Result<Mask<V>> {
+        x.shift_up(up)
+    }
     fn floor_shift<W: RingWord, V: RingWord>(
         x: &Mask<W>,
         drop: u32,
@@ -45,11 +48,7 @@ impl Primitives for Preprocess {
     fn add_additive<W: RingWord>(a: &Dealt<W>, b: &Dealt<W>) -> Result<Dealt<W>> {
         a.plus(b)
     }
-    fn add_public_additive<W: RingWord>(
-        ctx: &Ctx<'_, Self>,
-        a: &Dealt<W>,
-        c: i64,
-    ) -> Result<Dealt<W>> {
+    fn add_public_additive<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Dealt<W>, c: i64) -> Result<Dealt<W>> {
         let _ = (ctx, c);
         Ok(a.clone())
     }
@@ -64,12 +63,7 @@ impl Primitives for Preprocess {
         let _ = ctx;
         Ok(a.to_ring(a.width() - drop))
     }
-    fn product<W: RingWord>(
-        ctx: &Ctx<'_, Self>,
-        op: Bilinear,
-        x: &Mask<W>,
-        y: &Mask<W>,
-    ) -> Result<Dealt<W>> {
+    fn product<W: RingWord>(ctx: &Ctx<'_, Self>, op: Bilinear, x: &Mask<W>, y: &Mask<W>) -> Result<Dealt<W>> {
         mpc::bilinear::offline(ctx, op, x, y)
     }
     fn linear<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>, w: &Weight<W>) -> Result<Dealt<W>> {
@@ -84,17 +78,16 @@ impl Primitives for Preprocess {
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>) -> Result<Dealt<u8>> {
         mpc::msb::offline(ctx, x)
     }
+    fn xor<W: RingWord>(a: &Dealt<W>, _: &Dealt<W>) -> Result<Dealt<W>> {
+        Ok(a.clone())
+    }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>, table: &Lookup) -> Result<Dealt<u64>> {
         mpc::lookup::offline(ctx, x, table)
     }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<OpenedMask<W>> {
         mpc::open_bits::offline(ctx, x.shape(), x.width())
     }
-    fn select<W: RingWord>(
-        ctx: &Ctx<'_, Self>,
-        bit: &OpenedMask<u8>,
-        y: &Mask<W>,
-    ) -> Result<Dealt<W>> {
+    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &OpenedMask<u8>, y: &Mask<W>) -> Result<Dealt<W>> {
         mpc::select::offline(ctx, bit, y)
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(

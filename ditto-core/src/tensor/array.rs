@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::Shape;
+use super::{Shape, Structure};
 use crate::error::{Error, Result};
 use crate::ring::Word;
 
@@ -27,7 +27,7 @@ macro_rules! elem_word {
         }
     )*};
 }
-elem_word!(u8, u16, u32, u64, u128, i64);
+elem_word!(u8, u16, u32, u64, u128, i64, i128);
 
 impl Elem for f32 {
     #[inline(always)]

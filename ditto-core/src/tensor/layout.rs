@@ -67,7 +67,12 @@ impl Structure for Slice {
     fn apply_to<T: Elem>(&self, x: &Array<T>) -> Result<Array<T>> {
         let dims = x.shape().dims();
         if self.axis >= dims.len() || self.start > self.end || self.end > dims[self.axis] {
-            return Err(Error::Slice { shape: x.shape().clone(), axis: self.axis, start: self.start, end: self.end });
+            return Err(Error::Slice {
+                shape: x.shape().clone(),
+                axis: self.axis,
+                start: self.start,
+                end: self.end,
+            });
         }
         let inner: usize = dims[self.axis + 1..].iter().product();
         let outer: usize = dims[..self.axis].iter().product();

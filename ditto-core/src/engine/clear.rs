@@ -1,0 +1,170 @@
+//! The float reference.
+
+use std::sync::Arc;
+
+use crate::ctx::{Ctx, Steps};
+use crate::error::{Error, Result};
+use crate::fixed::Ring;
+use crate::mpc::{Bilinear, Share, linear};
+use crate::nn::{Activation, Engine};
+use crate::tensor::{Array, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
+
+/// Reads a model in f32: what PyTorch would compute.
+#[derive(Debug)]
+pub struct Clear;
+
+impl Clear {
+    /// Reads `model` in the clear.
+    pub fn run<T>(model: impl FnOnce(&Ctx<'_, Self>) -> Result<T>) -> Result<T> {
+        let steps = Steps::record();
+        model(&Ctx::root(&Self, &steps))
+    }
+}
+
+impl Share for Array<f32> {
+    fn shape(&self) -> &Shape {
+        self.shape()
+    }
+    /// Floats have no ring.
+    fn width(&self) -> u32 {
+        0
+    }
+    fn restructure(&self, by: &impl Structure) -> Result<Self> {
+        by.apply_to(self)
+    }
+    fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
+        Concat { axis }.join(parts)
+    }
+}
+
+/// Maps each row of the last axis.
+fn rows(x: &Array<f32>, f: impl Fn(&mut [f32])) -> Result<Array<f32>> {
+    let n = x.shape().last().max(1);
+    let mut data = x.data().to_vec();
+    data.chunks_mut(n).for_each(f);
+    Array::new(x.shape().clone(), data)
+}
+
+/// The error function to about 1e-7 (Abramowitz and Stegun 7.1.26 is too coarse; this is a series and a continued
+/// fraction).
+fn erf(x: f64) -> f64 {
+    let a = x.abs();
+    let value = if a < 3.0 {
+        let (mut term, mut sum) = (a, a);
+        for n in 1..60 {
+            term *= -a * a / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    } else {
+        let fraction = (1..40).rev().fold(a, |f, n| a + f64::from(n) * 0.5 / f);
+        1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt())
+    };
+    value.copysign(x)
+}
+
+impl Engine for Clear {
+    type Repr<R: Ring> = Array<f32>;
+    type Sum<R: Ring> = Array<f32>;
+    type Weight<R: Ring> = Arc<ndarray::Array2<f32>>;
+
+    fn add<R: Ring>(x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
+        broadcast_zip(x, y, "add", |a, b| a + b)
+    }
+    fn sub<R: Ring>(x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
+        broadcast_zip(x, y, "subtract", |a, b| a - b)
+    }
+    fn add_sums<R: Ring>(a: &Array<f32>, b: &Array<f32>) -> Result<Array<f32>> {
+        broadcast_zip(a, b, "add", |a, b| a + b)
+    }
+    fn as_sum<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(x.clone())
+    }
+    fn linear<R: Ring>(
+        _: &Ctx<'_, Self>,
+        x: &Array<f32>,
+        w: &Arc<ndarray::Array2<f32>>,
+    ) -> Result<Array<f32>> {
+        let out = linear::shape(x.shape(), &Shape::new(w.shape()))?;
+        let a = ndarray::ArrayView2::from_shape((x.shape().rows(), x.shape().last()), x.data())
+            .map_err(|_| Error::Internal("matrix view"))?;
+        Array::new(out, a.dot(&**w).iter().copied().collect())
+    }
+    fn product<R: Ring>(
+        _: &Ctx<'_, Self>,
+        op: Bilinear,
+        x: &Array<f32>,
+        y: &Array<f32>,
+    ) -> Result<Array<f32>> {
+        op.apply_f32(x, y)
+    }
+    fn rescale<R: Ring, T: Ring>(_: &Ctx<'_, Self>, z: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(z.clone())
+    }
+    fn downcast<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(x.clone())
+    }
+    fn upcast<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(x.clone())
+    }
+    fn softmax_attend<R: Ring, V: Ring, T: Ring>(
+        _: &Ctx<'_, Self>,
+        scores: &Array<f32>,
+        _: u32,
+        values: &Array<f32>,
+        _: u32,
+        _: u32,
+    ) -> Result<Array<f32>> {
+        let p = rows(scores, |row| {
+            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|v| *v = (*v - top).exp());
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|v| *v /= sum);
+        })?;
+        Bilinear::MatMul.apply_f32(&p, values)
+    }
+    fn standardize<R: Ring, T: Ring>(
+        _: &Ctx<'_, Self>,
+        x: &Array<f32>,
+        _: u32,
+        epsilon: f64,
+        _: u32,
+    ) -> Result<Array<f32>> {
+        rows(x, |row| {
+            let n = row.len() as f64;
+            let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+            let variance = row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+            let root = (variance + epsilon).sqrt();
+            row.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / root) as f32);
+        })
+    }
+    fn activation<R: Ring, T: Ring>(
+        _: &Ctx<'_, Self>,
+        function: Activation,
+        x: &Array<f32>,
+        _: u32,
+        _: u32,
+    ) -> Result<Array<f32>> {
+        Ok(match function {
+            Activation::Quad => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
+            Activation::Tanh => x.map(f32::tanh),
+            Activation::Gelu => x.map(|v| {
+                let v = f64::from(v);
+                (0.5 * v * (1.0 + erf(v * std::f64::consts::FRAC_1_SQRT_2))) as f32
+            }),
+        })
+    }
+    fn mean_rows<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {
+        let &[n, d] = x.shape().dims() else {
+            return Err(Error::shape("mean_rows", x.shape(), &Shape::new(&[0, 0])));
+        };
+        let sum = SumLast.apply_to(&Permute(&[1, 0]).apply_to(x)?)?;
+        sum.map(|v| v / n as f32).reshape([1, d])
+    }
+    fn normalize<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {
+        rows(x, |row| {
+            let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+            row.iter_mut().for_each(|v| *v /= length);
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! Fixed point in one process, with every range condition checked.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::ctx::{Ctx, Steps};
+use crate::error::{Error, Result};
+use crate::kernel::{self, PackedB};
+use crate::mpc::{self, Bilinear, ExpSpec, Lookup, Segments, SeriesSpec, Share};
+use crate::prg::{Prg, Seed};
+use crate::primitives::{Primitives, RingWord};
+use crate::public_math;
+use crate::ring::Word;
+use crate::tensor::{Array, Concat, Shape, Structure, broadcast_zip};
+
+/// Computes what the three parties would, on true integers in one process.
+///
+/// Integers are kept unwrapped, so a protocol whose range condition does not hold gives an [`Error::Range`] with the
+/// step instead of a wrapped value. Coins of probabilistic rounding come from `seed`.
+pub struct Simulate {
+    coins: Prg,
+}
+
+impl Simulate {
+    /// Reads `model` in simulation.
+    pub fn run<T>(seed: [u8; 16], model: impl FnOnce(&Ctx<'_, Self>) -> Result<T>) -> Result<T> {
+        let engine = Self { coins: Prg::new(&Seed::new(seed)) };
+        let steps = Steps::record();
+        model(&Ctx::root(&engine, &steps))
+    }
+}
+
+impl std::fmt::Debug for Simulate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Simulate")
+    }
+}
+
+/// The integers that a sharing in Z_{2^k} stands for.
+#[derive(Clone, Debug)]
+pub struct Simulated<W> {
+    k: u32,
+    /// Signed, not reduced modulo 2^k.
+    values: Array<i128>,
+    word: PhantomData<W>,
+}
+
+/// The integers of a weight matrix, packed.
+#[derive(Clone)]
+pub struct SimulatedWeight {
+    shape: Shape,
+    packed: Arc<PackedB<u64>>,
+}
+
+impl SimulatedWeight {
+    /// From a row-major [k x n] matrix of integers.
+    pub fn new(matrix: &Array<i64>) -> Result<Self> {
+        let &[k, n] = matrix.shape().dims() else {
+            return Err(Error::shape("weight", matrix.shape(), &Shape::new(&[0, 0])));
+        };
+        let words: Vec<u64> = matrix.data().iter().map(|&v| v as u64).collect();
+        Ok(Self { shape: matrix.shape().clone(), packed: Arc::new(PackedB::new(64, &words, k, n)) })
+    }
+}
+
+impl<W> Simulated<W> {
+    /// Integers as a sharing in Z_{2^k}.
+    pub fn new(values: Array<i128>, k: u32) -> Self {
+        Self { k, values, word: PhantomData }
+    }
+
+    /// The integers.
+    pub fn values(&self) -> &Array<i128> {
+        &self.values
+    }
+}
+
+impl<W: RingWord> Share for Simulated<W> {
+    fn shape(&self) -> &Shape {
+        self.values.shape()
+    }
+    fn width(&self) -> u32 {
+        self.k
+    }
+    fn restructure(&self, by: &impl Structure) -> Result<Self> {
+        Ok(Self::new(by.apply_to(&self.values)?, self.k))
+    }
+    fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
+        let all: Vec<_> = parts.iter().map(|p| &p.values).collect();
+        Ok(Self::new(Concat { axis }.join(&all)?, parts[0].k))
+    }
+}
+
+impl Ctx<'_, Simulate> {
+    /// Uniform numbers below 2^bits, one per element.
+    fn coins(&self, n: usize, bits: u32) -> Vec<u64> {
+        let blocks = Prg::blocks(8 * n);
+        let counter = self.counters().prg0.fetch_add(blocks, Ordering::Relaxed);
+        self.engine().coins.words(self.id(), counter, n, bits)
+    }
+
+    /// Checks `low <= x < high`.
+    fn check(&self, op: &'static str, x: &Array<i128>, low: i128, high: i128) -> Result<()> {
+        let bad = x.data().iter().copied().filter(|v| !(low..high).contains(v));
+        match bad.max_by_key(|v| v.unsigned_abs()) {
+            None => Ok(()),
+            Some(worst) => Err(Error::Range {
+                step: self.path().to_owned(),
+                op,
+                worst: worst.unsigned_abs() as f64,
+                limit: (if worst < low { low } else { high }).unsigned_abs() as f64,
+            }),
+        }
+    }
+
+    fn round(&self, x: &Array<i128>, drop: u32) -> Result<Array<i128>> {
+        let coins = Array::new(x.shape().clone(), self.coins(x.len(), drop))?;
+        x.zip(&coins, "shrink", |v, c| (v + i128::from(c)) >> drop)
+    }
+}
+
+fn with<W, V>(x: &Simulated<W>, k: u32, f: impl Fn(i128) -> i128 + Sync) -> Simulated<V> {
+    Simulated::new(x.values.map(f), k)
+}
+
+fn zip<W>(
+    x: &Simulated<W>,
+    y: &Simulated<W>,
+    op: &'static str,
+    f: impl Fn(i128, i128) -> i128 + Sync,
+) -> Result<Simulated<W>> {
+    Ok(Simulated::new(broadcast_zip(&x.values, &y.values, op, f)?, x.k))
+}
+
+/// Low 64 bits of the integers, and back: exact while results stay below 2^63.
+fn to_words(x: &Array<i128>) -> Array<u64> {
+    x.map(|v| v as u64)
+}
+fn from_words(x: &Array<u64>) -> Array<i128> {
+    x.map(|v| i128::from(v as i64))
+}
+
+impl Primitives for Simulate {
+    type Masked<W: RingWord> = Simulated<W>;
+    type Additive<W: RingWord> = Simulated<W>;
+    type Xor<W: RingWord> = Simulated<W>;
+    type OpenedBits<W: RingWord> = Simulated<W>;
+    type Weight<W: RingWord> = SimulatedWeight;
+    const TALKS: bool = false;
+
+    fn add<W: RingWord>(x: &Simulated<W>, y: &Simulated<W>) -> Result<Simulated<W>> {
+        zip(x, y, "add", |a, b| a + b)
+    }
+    fn sub<W: RingWord>(x: &Simulated<W>, y: &Simulated<W>) -> Result<Simulated<W>> {
+        zip(x, y, "subtract", |a, b| a - b)
+    }
+    fn add_public<W: RingWord>(x: &Simulated<W>, c: &Array<i64>) -> Result<Simulated<W>> {
+        Ok(Simulated::new(broadcast_zip(&x.values, c, "add", |a, c| a + i128::from(c))?, x.k))
+    }
+    fn mul_public<W: RingWord>(x: &Simulated<W>, c: i64) -> Result<Simulated<W>> {
+        Ok(with(x, x.k, |v| v * i128::from(c)))
+    }
+    fn reduce<W: RingWord, V: RingWord>(x: &Simulated<W>, k2: u32) -> Result<Simulated<V>> {
+        Ok(with(x, k2, |v| v))
+    }
+    fn shift_up<W: RingWord, V: RingWord>(x: &Simulated<W>, up: u32) -> Result<Simulated<V>> {
+        Ok(with(x, x.k + up, |v| v << up))
+    }
+    fn floor_shift<W: RingWord, V: RingWord>(
+        x: &Simulated<W>,
+        drop: u32,
+        k2: u32,
+        centred: bool,
+    ) -> Result<Simulated<V>> {
+        // Without a context there are no coins: take the middle of the two masks' low parts.
+        let carry = if centred { (1i128 << drop) - (1 << (drop - 1)) } else { (1 << drop) - 1 };
+        Ok(with(x, k2, |v| (v + carry) >> drop))
+    }
+    fn additive<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<W>> {
+        Ok(x.clone())
+    }
+    fn add_additive<W: RingWord>(a: &Simulated<W>, b: &Simulated<W>) -> Result<Simulated<W>> {
+        zip(a, b, "add", |a, b| a + b)
+    }
+    fn add_public_additive<W: RingWord>(_: &Ctx<'_, Self>, a: &Simulated<W>, c: i64) -> Result<Simulated<W>> {
+        Ok(with(a, a.k, |v| v + i128::from(c)))
+    }
+    fn mul_public_additive<W: RingWord>(a: &Simulated<W>, c: i64) -> Result<Simulated<W>> {
+        Ok(with(a, a.k, |v| v * i128::from(c)))
+    }
+    fn reduce_additive<W: RingWord, V: RingWord>(a: &Simulated<W>, k2: u32) -> Result<Simulated<V>> {
+        Ok(with(a, k2, |v| v))
+    }
+    fn shrink<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Simulated<W>, drop: u32) -> Result<Simulated<W>> {
+        Ok(Simulated::new(ctx.round(&a.values, drop)?, a.k - drop))
+    }
+    fn product<W: RingWord>(
+        _: &Ctx<'_, Self>,
+        op: Bilinear,
+        x: &Simulated<W>,
+        y: &Simulated<W>,
+    ) -> Result<Simulated<W>> {
+        let z = op.apply(64, &to_words(&x.values), &to_words(&y.values))?;
+        Ok(Simulated::new(from_words(&z), x.k))
+    }
+    fn linear<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>, w: &SimulatedWeight) -> Result<Simulated<W>> {
+        let shape = mpc::linear::shape(x.shape(), &w.shape)?;
+        let mut out = vec![0u64; shape.len()];
+        kernel::matmul_packed(to_words(&x.values).data(), x.shape().rows(), &w.packed, &mut out);
+        Ok(Simulated::new(from_words(&Array::new(shape, out)?), x.k))
+    }
+    fn remask<W: RingWord>(_: &Ctx<'_, Self>, a: &Simulated<W>) -> Result<Simulated<W>> {
+        Ok(a.clone())
+    }
+    fn upcast<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Simulated<W>,
+        k2: u32,
+    ) -> Result<Simulated<V>> {
+        let limit = 1i128 << (x.k - 2);
+        ctx.check("upcast", &x.values, -limit, limit)?;
+        Ok(with(x, k2, |v| v))
+    }
+    fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<u8>> {
+        let limit = 1i128 << (x.k - 1);
+        ctx.check("comparison", &x.values, -limit, limit)?;
+        Ok(with(x, 1, |v| i128::from(v < 0)))
+    }
+    fn xor<W: RingWord>(a: &Simulated<W>, b: &Simulated<W>) -> Result<Simulated<W>> {
+        zip(a, b, "xor", |a, b| a ^ b)
+    }
+    fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Simulated<W>, table: &Lookup) -> Result<Simulated<u64>> {
+        let coins = Array::new(x.shape().clone(), ctx.coins(x.values.len(), table.dropped()))?;
+        let words = x.values.zip(&coins, "lookup", |v, c| {
+            i128::from(table.read(((v + i128::from(c)) >> table.dropped()) as u64))
+        })?;
+        Ok(Simulated::new(words, table.word_bits()))
+    }
+    fn open_bits<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<W>> {
+        Ok(x.clone())
+    }
+    fn select<W: RingWord>(_: &Ctx<'_, Self>, bit: &Simulated<u8>, y: &Simulated<W>) -> Result<Simulated<W>> {
+        Ok(Simulated::new(bit.values.zip(&y.values, "select", |b, v| b * v)?, y.k))
+    }
+    fn bits_to_arithmetic<W: RingWord, V: RingWord>(
+        _: &Ctx<'_, Self>,
+        x: &Simulated<W>,
+        k: u32,
+    ) -> Result<Simulated<V>> {
+        Ok(with(x, k, |v| v))
+    }
+    fn exp<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        spec: &ExpSpec,
+        x: &Simulated<W>,
+        zero: &Simulated<u8>,
+    ) -> Result<Simulated<u32>> {
+        let kept = x.values.zip(&zero.values, "exponential", |v, z| if z == 1 { 0 } else { v })?;
+        ctx.check("exponential", &kept, 1 - (1i128 << (spec.argument() - 1)), 1)?;
+        let unit = public_math::power_of_two(-(spec.fraction as i32));
+        let scale = public_math::power_of_two(spec.out_fraction as i32 + 16);
+        let exact = x.values.zip(&zero.values, "exponential", |v, z| {
+            if z == 1 { 0 } else { (public_math::exp(v as f64 * unit) * scale) as i128 }
+        })?;
+        Ok(Simulated::new(ctx.round(&exact, 16)?, spec.out_width))
+    }
+    fn series<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        spec: &SeriesSpec,
+        x: &Simulated<W>,
+    ) -> Result<Simulated<u32>> {
+        let scaled = x.values.map(|v| spec.scaled_value(v as i64));
+        let out = ctx.round(&scaled, SeriesSpec::SCALED - spec.fraction)?;
+        Ok(Simulated::new(out, spec.out_width))
+    }
+    fn segments(_: &Ctx<'_, Self>, spec: &Segments, word: &Simulated<u64>) -> Result<Simulated<u128>> {
+        Ok(with(word, spec.width, |w| spec.value(w as u64) as i128))
+    }
+    fn newton(
+        ctx: &Ctx<'_, Self>,
+        x: &Simulated<u128>,
+        r: &Simulated<u128>,
+        power: u32,
+        lead: u128,
+    ) -> Result<Simulated<u128>> {
+        let k = r.k;
+        let modular = |v: i128| (v as u128).low(k);
+        let signed = |v: u128| ((v << (128 - k)) as i128) >> (128 - k);
+        let z = x.values.zip(&r.values, "newton step", |x, r| {
+            let (x, r) = (modular(x), modular(r));
+            signed(lead.wrapping_mul(r).wrapping_sub(x.wrapping_mul(r.wrapping_pow(power))).low(k))
+        })?;
+        // The terms must not wrap: compare with floats.
+        for ((&x, &r), &z) in x.values.data().iter().zip(r.values.data()).zip(z.data()) {
+            let exact = lead as f64 * r as f64 - x as f64 * (r as f64).powi(power as i32);
+            let limit = public_math::power_of_two(k as i32 - 1);
+            if exact.abs() >= limit || (exact - z as f64).abs() > 1e-6 * limit {
+                return Err(Error::Range {
+                    step: ctx.path().to_owned(),
+                    op: "newton step",
+                    worst: exact.abs(),
+                    limit,
+                });
+            }
+        }
+        Ok(Simulated::new(z, k))
+    }
+    fn claim<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        op: &'static str,
+        x: &Simulated<W>,
+        fraction: u32,
+        low: f64,
+        high: f64,
+    ) -> Result<()> {
+        let scale = public_math::power_of_two(fraction as i32);
+        ctx.check(op, &x.values, (low * scale) as i128, (high * scale) as i128)
+    }
+}

@@ -1,0 +1,22 @@
+//! Typed tensors, and what models are made of.
+//!
+//! Model code is generic over an [`Engine`] and works on [`Tensor`]s whose formats are types. The functions of this
+//! module (`linear`, `softmax_attend`, `layer_norm`, ..) are what `#[secure_model]` code calls.
+
+mod compose;
+mod engine;
+mod layers;
+mod ops;
+mod product;
+mod tensor;
+mod weights;
+
+pub use engine::{Activation, Engine};
+pub use layers::{LayerNorm, Linear, LinearShape};
+pub use ops::{
+    activation, add, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
+    softmax_attend, sub, upcast,
+};
+pub use product::{Product, Rescale, Unscaled};
+pub use tensor::Tensor;
+pub use weights::{Scope, WeightSource, Weights};

@@ -1,0 +1,163 @@
+use super::inverse::{Inverse, InverseSpec, inverse};
+use super::log2_ceil;
+use super::truncate::truncate;
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use crate::mpc::{Bilinear, Share};
+use crate::primitives::{Primitives, RingWord};
+use crate::public_math::power_of_two;
+use crate::tensor::{Permute, Reshape, Shape, SumLast};
+
+/// Fractional bits of the numbers that statistics are made of.
+const FRACTION: u32 = 12;
+/// Variances and squared lengths lie in [2^-10, 2^10) after scaling by (d / 2^ceil(log2 d))^2.
+const LOW: i32 = -10;
+const HIGH: i32 = 10;
+/// Fractional bits of a variance.
+const VARIANCE_FRACTION: u32 = 20;
+/// Fractional bits of an inverse square root; at least 2^-5.
+const RSQRT_FRACTION: u32 = 17;
+/// Ring of a quotient.
+const WIDE: u32 = 48;
+
+/// x [..] as [.., 1].
+fn column<P: Primitives>(x: &P::Masked<u64>) -> Result<P::Masked<u64>> {
+    let mut dims = x.shape().dims().to_vec();
+    dims.push(1);
+    x.restructure(&Reshape(&Shape::new(&dims)))
+}
+
+/// Rows less their mean, over their standard deviation.
+///
+/// # Inputs
+/// `x` [.., d], a sum at `fraction`, with |x| < 2^(k-2-fraction) and row variance in [2^-8, 2^10).
+/// # Output
+/// `(x - mean) / sqrt(variance + epsilon)` at `out_fraction` in Z_{2^out_width}; |result| < 64.
+/// # Error
+/// Input rounded to 2^-12, factor relative 2^-11, plus 1 ulp.
+/// # Protocol
+/// Truncate to 12 fractional bits in a ring that holds d sum x^2 - (sum x)^2 exactly; open that per row, take its
+/// inverse root, multiply with the centred rows d x - sum x.
+/// # Cost
+/// 8 hops: 2 truncation, 1 variance, 3 inverse root, 2 truncation.
+/// # Security
+/// As the protocols it is made of.
+/// # Source
+/// Specification of this project.
+pub(crate) fn standardize<P: Primitives, W: RingWord, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    x: &P::Additive<W>,
+    fraction: u32,
+    epsilon: f64,
+    out_fraction: u32,
+    out_width: u32,
+) -> Result<P::Masked<T>> {
+    let d = x.shape().last();
+    let log_d = log2_ceil(d);
+    let width = 2 + 2 * log_d + 2 * FRACTION + HIGH as u32;
+    if d == 0 || width > 64 || FRACTION + log_d + RSQRT_FRACTION + 8 > WIDE {
+        return Err(Error::Unsupported("a normalisation of rows so long"));
+    }
+    let x =
+        if fraction < FRACTION { P::mul_public_additive(x, 1 << (FRACTION - fraction))? } else { x.clone() };
+    let x: P::Masked<u64> = truncate(&ctx.step("widen")?, &x, fraction.saturating_sub(FRACTION), width)?;
+
+    let sum = x.restructure(&SumLast)?;
+    let squares = P::product(&ctx.step("squares")?, Bilinear::RowDot, &x, &x)?;
+    let square = P::product(&ctx.step("mean")?, Bilinear::Elementwise, &sum, &sum)?;
+    let variance =
+        P::add_additive(&P::mul_public_additive(&squares, d as i64)?, &P::mul_public_additive(&square, -1)?)?;
+    // In units of 2^-2f / d^2.
+    let epsilon = (epsilon * power_of_two(2 * FRACTION as i32) * (d * d) as f64).round_ties_even() as i64;
+    let variance = P::add_public_additive(ctx, &variance, epsilon)?;
+    let drop = 2 * log_d + 2 * FRACTION - VARIANCE_FRACTION;
+    let variance = P::remask(&ctx.step("variance")?, &P::shrink(ctx, &variance, drop)?)?;
+    let root = inverse_root(&ctx.step("root")?, &variance)?;
+
+    // d x - sum, times 2^ceil(log2 d) / (d sigma).
+    let centred = P::sub(&P::mul_public(&x, d as i64)?, &column::<P>(&sum)?)?;
+    let centred = P::reduce::<u64, u64>(&centred, WIDE)?;
+    let z = P::product(&ctx.step("scale")?, Bilinear::Elementwise, &centred, &column::<P>(&root)?)?;
+    truncate(&ctx.step("rescale")?, &z, FRACTION + log_d + RSQRT_FRACTION - out_fraction, out_width)
+}
+
+fn inverse_root<P: Primitives>(ctx: &Ctx<'_, P>, x: &P::Masked<u64>) -> Result<P::Masked<u64>> {
+    let spec = InverseSpec {
+        kind: Inverse::Rsqrt,
+        fraction: VARIANCE_FRACTION,
+        low: LOW,
+        high: HIGH,
+        out_fraction: RSQRT_FRACTION,
+        out_width: WIDE,
+    };
+    inverse(ctx, x, &spec)
+}
+
+/// Rows scaled to Euclidean length 1.
+///
+/// # Inputs
+/// `x` [.., d] at `fraction` <= 12, row length between 2^-5 and 2^5.
+/// # Output
+/// `x / |x|` at `out_fraction` in Z_{2^out_width}.
+/// # Error
+/// Factor relative 2^-11, plus 1 ulp.
+/// # Cost
+/// 7 hops: 1 UpCast, 1 squared length, 3 inverse root, 2 truncation.
+/// # Security
+/// As the protocols it is made of.
+/// # Source
+/// Specification of this project.
+pub(crate) fn normalize<P: Primitives, W: RingWord, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    x: &P::Masked<W>,
+    fraction: u32,
+    out_fraction: u32,
+    out_width: u32,
+) -> Result<P::Masked<T>> {
+    if x.width() >= WIDE || fraction > FRACTION {
+        return Err(Error::Unsupported("normalising rows of this format"));
+    }
+    let x: P::Masked<u64> = P::upcast(&ctx.step("widen")?, x, WIDE)?;
+    let squares = P::product(&ctx.step("squares")?, Bilinear::RowDot, &x, &x)?;
+    let (up, drop) =
+        (VARIANCE_FRACTION.saturating_sub(2 * fraction), (2 * fraction).saturating_sub(VARIANCE_FRACTION));
+    let squares = P::mul_public_additive(&squares, 1 << up)?;
+    let squares = if drop > 0 { P::shrink(ctx, &squares, drop)? } else { squares };
+    let length = P::remask(&ctx.step("length")?, &squares)?;
+    let root = inverse_root(&ctx.step("root")?, &length)?;
+    let z = P::product(&ctx.step("scale")?, Bilinear::Elementwise, &x, &column::<P>(&root)?)?;
+    truncate(&ctx.step("rescale")?, &z, fraction + RSQRT_FRACTION - out_fraction, out_width)
+}
+
+/// Mean over the first axis of [n, d], as [1, d].
+///
+/// # Error
+/// 1/n rounded to 2^-16, plus 1 ulp.
+/// # Cost
+/// 2 hops (1 if the result's ring is at least 16 bits smaller than 48): UpCast is avoided by summing in the ring given.
+/// # Security
+/// As truncation.
+/// # Source
+/// Linear.
+pub(crate) fn mean_rows<P: Primitives, W: RingWord, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    x: &P::Masked<W>,
+    fraction: u32,
+    out_fraction: u32,
+    out_width: u32,
+) -> Result<P::Masked<T>> {
+    let &[n, d] = x.shape().dims() else {
+        return Err(Error::shape("mean_rows", x.shape(), &Shape::new(&[0, 0])));
+    };
+    if n == 0 || x.width() >= WIDE || out_fraction > fraction {
+        return Err(Error::Unsupported("a mean of no rows or of this format"));
+    }
+    let sum = x
+        .restructure(&Permute(&[1, 0]))?
+        .restructure(&SumLast)?
+        .restructure(&Reshape(&Shape::new(&[1, d])))?;
+    let sum: P::Masked<u64> = P::upcast(&ctx.step("widen")?, &sum, WIDE)?;
+    let inverse = (65536.0 / n as f64).round_ties_even() as i64;
+    let mean = P::mul_public_additive(&P::additive(ctx, &sum)?, inverse)?;
+    truncate(&ctx.step("rescale")?, &mean, 16 + fraction - out_fraction, out_width)
+}

@@ -1,0 +1,161 @@
+//! The functions that model code calls.
+
+use super::{Activation, Engine, LayerNorm, Linear, Product, Tensor, Unscaled};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use crate::fixed::{Fixed, Narrow, Widen};
+use crate::mpc::Bilinear;
+
+fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
+    if lhs == rhs { Ok(lhs) } else { Err(Error::Exponent { op, lhs, rhs }) }
+}
+
+/// A public exponent of 2^e on x moved into its fractional bits: F - e.
+fn effective(op: &'static str, fraction: u32, exponent: i32) -> Result<u32> {
+    u32::try_from(i64::from(fraction) - i64::from(exponent)).map_err(|_| Error::Exponent {
+        op,
+        lhs: exponent,
+        rhs: 0,
+    })
+}
+
+/// `x + y`. Local. PyTorch: `x + y`.
+pub fn add<E: Engine, T: Fixed>(x: &Tensor<E, T>, y: &Tensor<E, T>) -> Result<Tensor<E, T>> {
+    let exponent = same_exponent("add", x.exponent, y.exponent)?;
+    Ok(Tensor::with_exponent(E::add(&x.repr, &y.repr)?, exponent))
+}
+
+/// `x - y`. Local. PyTorch: `x - y`.
+pub fn sub<E: Engine, T: Fixed>(x: &Tensor<E, T>, y: &Tensor<E, T>) -> Result<Tensor<E, T>> {
+    let exponent = same_exponent("subtract", x.exponent, y.exponent)?;
+    Ok(Tensor::with_exponent(E::sub(&x.repr, &y.repr)?, exponent))
+}
+
+fn bilinear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
+    ctx: &Ctx<'_, E>,
+    op: Bilinear,
+    x: &Tensor<E, A>,
+    y: &Tensor<E, B>,
+) -> Result<Product<E, A, B>> {
+    Ok(Product::new(E::product(ctx, op, &x.repr, &y.repr)?, x.exponent + y.exponent))
+}
+
+/// Elementwise product, with broadcasting. PyTorch: `x * y`.
+pub fn mul<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, A>,
+    y: &Tensor<E, B>,
+) -> Result<Product<E, A, B>> {
+    bilinear(ctx, Bilinear::Elementwise, x, y)
+}
+
+/// Batched matrix product [.., m, k] x [.., k, n]. PyTorch: `x @ y`.
+pub fn matmul<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, A>,
+    y: &Tensor<E, B>,
+) -> Result<Product<E, A, B>> {
+    bilinear(ctx, Bilinear::MatMul, x, y)
+}
+
+/// Batched matrix product with the right operand transposed, [.., m, k] x [.., n, k]. PyTorch: `x @ y.mT`.
+pub fn matmul_t<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, A>,
+    y: &Tensor<E, B>,
+) -> Result<Product<E, A, B>> {
+    bilinear(ctx, Bilinear::MatMulTransposed, x, y)
+}
+
+/// `x W + b`, un-rescaled. PyTorch: `nn.Linear`.
+pub fn linear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, C: Fixed<Ring = A::Ring>>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, A>,
+    w: &Linear<E, B, C>,
+) -> Result<Product<E, A, B>> {
+    let product = Product::<E, A, B>::new(E::linear(ctx, &x.repr, &w.weight)?, x.exponent + w.exponent);
+    product.plus_tensor(ctx, &w.bias)
+}
+
+/// DownCast to a smaller ring with at most as many fractional bits. Local and free; within 1.5 ulp of the result.
+pub fn downcast<E: Engine, A: Fixed, B: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, B>>
+where
+    A::Ring: Narrow<B::Ring>,
+{
+    const {
+        assert!(B::F <= A::F, "DownCast cannot add fractional bits; use `upcast`");
+        assert!(
+            B::K + (A::F - B::F) <= A::K,
+            "DownCast drops more bits than the ring has to spare: K2 + (F - F2) <= K"
+        );
+    };
+    Ok(Tensor::with_exponent(E::downcast::<A::Ring, B::Ring>(ctx, &x.repr, A::F - B::F)?, x.exponent))
+}
+
+/// UpCast to a larger ring with at least as many fractional bits. One hop; exact while |x| < 2^(K-2-F).
+pub fn upcast<E: Engine, A: Fixed, B: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, B>>
+where
+    A::Ring: Widen<B::Ring>,
+{
+    const { assert!(B::F >= A::F, "UpCast cannot drop fractional bits; use `downcast`") };
+    Ok(Tensor::with_exponent(E::upcast::<A::Ring, B::Ring>(ctx, &x.repr, B::F - A::F)?, x.exponent))
+}
+
+/// `softmax(scores) values` along the last axis of the scores, the division last.
+///
+/// PyTorch: `torch.softmax(scores, -1) @ values`. All n keys count: rows of padding are left out by the caller, whose
+/// lengths are public.
+pub fn softmax_attend<E: Engine, S: Unscaled<E>, V: Fixed, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    scores: &S,
+    values: &Tensor<E, V>,
+) -> Result<Tensor<E, T>> {
+    let fraction = effective("softmax", S::FRACTION, scores.exponent())?;
+    let out = E::softmax_attend::<S::Ring, V::Ring, T::Ring>(
+        ctx,
+        &scores.sum(ctx)?,
+        fraction,
+        &values.repr,
+        effective("softmax", V::F, values.exponent)?,
+        T::F,
+    )?;
+    Ok(Tensor::new(out))
+}
+
+/// Layer normalisation over the last axis, with gain and bias. PyTorch: `nn.LayerNorm`.
+pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    x: &X,
+    w: &LayerNorm<E, G, C>,
+) -> Result<Tensor<E, T>> {
+    use super::Rescale;
+    let fraction = effective("layer_norm", X::FRACTION, x.exponent())?;
+    let standard = ctx.step("standardize")?;
+    // As many fractional bits as the bias allows the product to have.
+    let rows = E::standardize::<X::Ring, G::Ring>(&standard, &x.sum(&standard)?, fraction, w.epsilon, G::F)?;
+    let rows = Tensor::<E, G>::new(rows);
+    mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)?.rescale(&ctx.step("rescale")?)
+}
+
+/// A pointwise function.
+pub fn activation<E: Engine, X: Unscaled<E>, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    function: Activation,
+    x: &X,
+) -> Result<Tensor<E, T>> {
+    let fraction = effective("activation", X::FRACTION, x.exponent())?;
+    let out = E::activation::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, T::F)?;
+    Ok(Tensor::new(out))
+}
+
+/// Mean over the first axis of [n, d]: mean pooling of tokens. PyTorch: `x.mean(0)`.
+pub fn mean_rows<E: Engine, A: Fixed, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, T>> {
+    let fraction = effective("mean_rows", A::F, x.exponent)?;
+    Ok(Tensor::new(E::mean_rows::<A::Ring, T::Ring>(ctx, &x.repr, fraction, T::F)?))
+}
+
+/// Rows scaled to Euclidean length 1. PyTorch: `nn.functional.normalize(x, dim=-1)`.
+pub fn normalize<E: Engine, A: Fixed, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, T>> {
+    let fraction = effective("normalize", A::F, x.exponent)?;
+    Ok(Tensor::new(E::normalize::<A::Ring, T::Ring>(ctx, &x.repr, fraction, T::F)?))
+}

@@ -1,0 +1,1 @@
+//! Three parties that run one model.
