@@ -277,6 +277,26 @@ unsafe fn madd<W: Word, const R: usize, const N: usize>(
     }
 }
 
+/// The wrapping sum of products of two slices, of the shorter length.
+pub(super) fn dot<W: Word>(x: &[W], y: &[W]) -> W {
+    #[inline(always)]
+    fn body<W: Word>(x: &[W], y: &[W]) -> W {
+        x.iter().zip(y).fold(W::zero(), |s, (x, y)| s.wrapping_add(&x.wrapping_mul(y)))
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2<W: Word>(x: &[W], y: &[W]) -> W {
+            body(x, y)
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was detected.
+            return unsafe { avx2(x, y) };
+        }
+    }
+    body(x, y)
+}
+
 /// Two 32-bit elements as the pair of their low limbs and the pair of their high limbs, signed and of 16 bits: an
 /// element is `low + 2^16 high` modulo 2^32.
 #[inline(always)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
-use super::gemm::{DEPTH, Path, Tile, cross_left, cross_right, split};
+use super::gemm::{DEPTH, Path, Tile, cross_left, cross_right, dot, split};
 use crate::ring::Word;
 
 /// Bytes of operand products that are worth a task, about 50 microseconds: waking a thread costs a few.
@@ -344,13 +344,19 @@ impl<W: Word> Job<'_, W> {
     /// # Safety
     /// Nobody else uses these parts of the output.
     unsafe fn run(&self, blocks: Range<usize>, panels: Range<usize>) {
-        let group = (LEFT / (self.k * size_of::<W>() * self.b.path.rows::<W>())).max(4);
+        let left = LEFT / size_of::<W>();
+        // Few rows are walked over many steps, many rows over few, so that they stay in the cache for all panels.
+        let group = (left / (DEPTH * self.b.path.rows::<W>())).min(blocks.len());
+        let deep = (left / (group * self.b.path.rows::<W>())).max(DEPTH).next_multiple_of(DEPTH);
         for start in blocks.clone().step_by(group) {
-            for j in panels.clone() {
-                for step in (0..self.k).step_by(DEPTH) {
-                    for i in start..blocks.end.min(start + group) {
-                        // SAFETY: handed on to the caller.
-                        unsafe { self.tile(i, j, step) };
+            let group = start..blocks.end.min(start + group);
+            for first in (0..self.k).step_by(deep) {
+                for j in panels.clone() {
+                    for step in (first..self.k.min(first + deep)).step_by(DEPTH) {
+                        for i in group.clone() {
+                            // SAFETY: handed on to the caller.
+                            unsafe { self.tile(i, j, step) };
+                        }
                     }
                 }
             }
@@ -394,5 +400,28 @@ impl<W: Word> Job<'_, W> {
         // SAFETY: `product` checked the path and the lengths of A and C, and the constructors of the right operand its
         // length; rows, columns and steps are within them.
         unsafe { tile.run(path, rows.len()) };
+    }
+}
+
+/// `C += A * B^T` modulo 2^width for a single row A [1 x k] and B^T [n x k], read where it lies: packing would cost
+/// more than the products.
+pub(super) fn row_by_rows<W: Word>(width: u32, k: usize, n: usize, a: &[W], b_t: &[W], c: &mut [W]) {
+    assert_eq!(a.len(), k, "the left operand is not 1 x {k}");
+    assert_eq!(b_t.len(), k * n, "the right operand is not the transpose of {k} x {n}");
+    assert_eq!(c.len(), n, "the output is not 1 x {n}");
+    assert!((1..=W::BITS).contains(&width), "a {}-bit word does not hold a ring of {width} bits", W::BITS);
+    if k == 0 || n == 0 {
+        return;
+    }
+    let rows = n.div_ceil(tasks::<W>(1, k, n));
+    let some = |(c, b_t): (&mut [W], &[W])| {
+        for (c, b) in c.iter_mut().zip(b_t.chunks_exact(k)) {
+            *c = c.wrapping_add(&dot(a, b)).low(width);
+        }
+    };
+    if rows == n {
+        some((c, b_t));
+    } else {
+        c.par_chunks_mut(rows).zip(b_t.par_chunks(rows * k)).for_each(some);
     }
 }
