@@ -1,4 +1,5 @@
-//! Matrix products and wire packing, beside register-only multiply-add loops, which bound the products. Throughput counts multiply-adds for products and bytes of words for packing.
+//! Matrix products and wire packing, beside register-only multiply-add loops, which bound the products. Throughput
+//! counts multiply-adds for products and bytes of words for packing.
 
 use std::hint::black_box;
 

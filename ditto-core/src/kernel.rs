@@ -32,6 +32,9 @@ pub fn matmul<W: Word>(width: u32, m: usize, k: usize, n: usize, a: &[W], b: &[W
 
 /// `C += A * B^T` modulo 2^width: `a` is [m x k], `b_t` is [n x k], `c` is [m x n].
 pub fn matmul_bt<W: Word>(width: u32, m: usize, k: usize, n: usize, a: &[W], b_t: &[W], c: &mut [W]) {
+    if m == 1 {
+        return product::row_by_rows(width, k, n, a, b_t, c);
+    }
     let b = PackedB::pack(Path::best::<W>(width), width, b_t, k, n, true);
     matmul_packed(a, m, &b, c);
 }

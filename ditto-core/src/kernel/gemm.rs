@@ -13,9 +13,9 @@ use crate::ring::Word;
 #[cfg(target_arch = "x86_64")]
 use super::gemm_x86 as x86;
 
-/// Steps of the inner dimension that one register block takes at a time; even, because limb layouts pair steps. A
-/// packed panel of this depth fills at most 32 KiB, so it stays in the first-level cache across blocks of rows.
-pub(super) const DEPTH: usize = 256;
+/// Steps of the inner dimension that one register block takes at a time; even, because limb layouts pair steps. Over
+/// this depth a packed panel (24 KiB at most) and a block of rows of A fit the first-level cache together.
+pub(super) const DEPTH: usize = 192;
 
 /// Code path of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,16 +109,17 @@ impl Path {
 
 /// One register block: C[rows x cols] += A[rows x k] * B[k x cols], reduced by `low`.
 ///
-/// `a`, `b` and `c` point at the first element; the strides count elements. With a packed panel `ldb` is the column
+/// `a`, `b` and `c` point at the first element; the strides count elements, those of A both between rows and between
+/// steps, because A may be interleaved. With a packed panel `ldb` is the column
 /// count of the path and all of the panel's columns may be read; with any other stride only `cols` may.
 pub(super) struct Tile<W> {
     pub(super) a: *const W,
-    pub(super) lda: usize,
+    pub(super) a_row: usize,
+    pub(super) a_step: usize,
     pub(super) b: *const W,
     pub(super) ldb: usize,
-    /// Cross limbs of the left operand, one word for two steps.
+    /// Cross limbs of the left operand, one word for two steps, with the strides of `a`.
     pub(super) a2: *const W,
-    pub(super) lda2: usize,
     /// Cross limbs of the right operand, one row for two steps.
     pub(super) b2: *const W,
     pub(super) c: *mut W,
@@ -269,11 +270,31 @@ unsafe fn madd<W: Word, const R: usize, const N: usize>(
 ) {
     for (r, acc) in acc.iter_mut().enumerate() {
         // SAFETY: the caller's block has R rows and more than p steps.
-        let x = unsafe { *t.a.add(r * t.lda + p) };
+        let x = unsafe { *t.a.add(r * t.a_row + p * t.a_step) };
         for (s, y) in acc.iter_mut().zip(b) {
             *s = s.wrapping_add(&x.wrapping_mul(y));
         }
     }
+}
+
+/// The wrapping sum of products of two slices, of the shorter length.
+pub(super) fn dot<W: Word>(x: &[W], y: &[W]) -> W {
+    #[inline(always)]
+    fn body<W: Word>(x: &[W], y: &[W]) -> W {
+        x.iter().zip(y).fold(W::zero(), |s, (x, y)| s.wrapping_add(&x.wrapping_mul(y)))
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2<W: Word>(x: &[W], y: &[W]) -> W {
+            body(x, y)
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was detected.
+            return unsafe { avx2(x, y) };
+        }
+    }
+    body(x, y)
 }
 
 /// Two 32-bit elements as the pair of their low limbs and the pair of their high limbs, signed and of 16 bits: an

@@ -74,23 +74,24 @@ macro_rules! plain {
             unsafe {
                 let mut a = [t.a; R];
                 for (r, a) in a.iter_mut().enumerate() {
-                    *a = t.a.add(r * t.lda);
+                    *a = opaque(t.a.add(r * t.a_row));
                 }
-                let mut row = t.b;
-                for p in 0..t.k {
+                let (mut row, mut at) = (t.b, 0);
+                for _ in 0..t.k {
                     let mut b = [_mm512_setzero_si512(); V];
                     for (v, b) in b.iter_mut().enumerate() {
-                        let at = row.wrapping_add(v * $lanes);
-                        *b = if MASKED { $load(masks[v], at.cast()) } else { _mm512_loadu_si512(at.cast()) };
+                        let from = row.wrapping_add(v * $lanes);
+                        *b = if MASKED { $load(masks[v], from.cast()) } else { _mm512_loadu_si512(from.cast()) };
                     }
                     for r in 0..R {
-                        let $x = $set1(*a[r].add(p) as _);
+                        let $x = $set1(*a[r].wrapping_add(at) as _);
                         for v in 0..V {
                             let ($s, $y) = (acc[r][v], b[v]);
                             acc[r][v] = $madd;
                         }
                     }
                     row = row.wrapping_add(t.ldb);
+                    at += t.a_step;
                 }
                 let low = $set1(t.low as _);
                 for (r, acc) in acc.iter().enumerate() {
@@ -158,6 +159,13 @@ plain!(
     |s, x, y| _mm512_madd52lo_epu64(s, x, y)
 );
 
+/// The same pointer, of unknown origin. A compiler that sees that rows are evenly spaced keeps one pointer and adds
+/// the stride for each row in each step, which takes issue slots from the multiplications.
+#[inline(always)]
+fn opaque<T>(row: *const T) -> *const T {
+    std::hint::black_box(row)
+}
+
 /// The lowest `cols` bits, at most `lanes` of them.
 #[inline(always)]
 fn mask(cols: usize, lanes: usize) -> u64 {
@@ -191,18 +199,18 @@ unsafe fn limbs_u32_block<const R: usize, const V: usize>(t: &Tile<u32>) {
     unsafe {
         let mut a = [t.a; R];
         for (r, a) in a.iter_mut().enumerate() {
-            *a = t.a.add(r * t.lda);
+            *a = opaque(t.a.add(r * t.a_row));
         }
-        let mut row = t.b;
-        for p in 0..t.k.div_ceil(2) {
+        let (mut row, mut at) = (t.b, 0);
+        for _ in 0..t.k.div_ceil(2) {
             let (mut b0, mut b1) = ([zero; V], [zero; V]);
             for v in 0..V {
                 b0[v] = _mm512_loadu_si512(row.add(v * LANES).cast());
                 b1[v] = _mm512_loadu_si512(row.add(t.ldb + v * LANES).cast());
             }
             for r in 0..R {
-                let a0 = _mm512_set1_epi32(*a[r].add(2 * p) as i32);
-                let a1 = _mm512_set1_epi32(*a[r].add(2 * p + 1) as i32);
+                let a0 = _mm512_set1_epi32(*a[r].add(at) as i32);
+                let a1 = _mm512_set1_epi32(*a[r].add(at + t.a_step) as i32);
                 for v in 0..V {
                     low[r][v] = _mm512_dpwssd_epi32(low[r][v], a0, b0[v]);
                     cross[r][v] = _mm512_dpwssd_epi32(cross[r][v], a0, b1[v]);
@@ -210,6 +218,7 @@ unsafe fn limbs_u32_block<const R: usize, const V: usize>(t: &Tile<u32>) {
                 }
             }
             row = row.wrapping_add(2 * t.ldb);
+            at += 2 * t.a_step;
         }
         let keep = _mm512_set1_epi32(t.low as i32);
         for r in 0..R {
@@ -251,36 +260,24 @@ unsafe fn limbs_u64_block<const R: usize, const V: usize>(t: &Tile<u64>) {
     unsafe {
         let (mut a, mut a2) = ([t.a; R], [t.a2; R]);
         for r in 0..R {
-            a[r] = t.a.add(r * t.lda);
-            a2[r] = t.a2.add(r * t.lda2);
+            a[r] = opaque(t.a.add(r * t.a_row));
+            a2[r] = opaque(t.a2.add(r * t.a_row));
         }
         let (mut row, mut row2) = (t.b, t.b2);
-        for p in 0..t.k.div_ceil(2) {
-            for p in 2 * p..t.k.min(2 * p + 2) {
-                let mut b = [zero; V];
-                for (v, b) in b.iter_mut().enumerate() {
-                    *b = _mm512_loadu_si512(row.add(v * LANES).cast());
-                }
-                for r in 0..R {
-                    let x = _mm512_set1_epi64(*a[r].add(p) as i64);
-                    for v in 0..V {
-                        low[r][v] = _mm512_madd52lo_epu64(low[r][v], x, b[v]);
-                        high[r][v] = _mm512_madd52hi_epu64(high[r][v], x, b[v]);
-                    }
-                }
+        let (mut at, mut at2) = (0, 0);
+        for _ in 0..t.k / 2 {
+            for _ in 0..2 {
+                fused_step(&mut low, &mut high, &a, at, row);
                 row = row.wrapping_add(t.ldb);
+                at += t.a_step;
             }
-            let mut b = [zero; V];
-            for (v, b) in b.iter_mut().enumerate() {
-                *b = _mm512_loadu_si512(row2.add(v * LANES).cast());
-            }
-            for r in 0..R {
-                let x = _mm512_set1_epi64(*a2[r].add(p) as i64);
-                for v in 0..V {
-                    cross[r][v] = _mm512_dpwssd_epi32(cross[r][v], x, b[v]);
-                }
-            }
+            cross_step(&mut cross, &a2, at2, row2);
             row2 = row2.wrapping_add(t.ldb);
+            at2 += t.a_step;
+        }
+        if t.k % 2 == 1 {
+            fused_step(&mut low, &mut high, &a, at, row);
+            cross_step(&mut cross, &a2, at2, row2);
         }
         let keep = _mm512_set1_epi64(t.low as i64);
         for r in 0..R {
@@ -293,6 +290,58 @@ unsafe fn limbs_u64_block<const R: usize, const V: usize>(t: &Tile<u64>) {
                 let sum = _mm512_add_epi64(low[r][v], top);
                 let sum = _mm512_add_epi64(_mm512_maskz_loadu_epi64(mask, c.cast_const()), sum);
                 _mm512_mask_storeu_epi64(c, mask, _mm512_and_si512(sum, keep));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Offset `at` of the rows `a` and the vectors at `row` are readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+unsafe fn fused_step<const R: usize, const V: usize>(
+    low: &mut [[__m512i; V]; R],
+    high: &mut [[__m512i; V]; R],
+    a: &[*const u64; R],
+    at: usize,
+    row: *const u64,
+) {
+    let mut b = [_mm512_setzero_si512(); V];
+    // SAFETY: handed on to the caller.
+    unsafe {
+        for (v, b) in b.iter_mut().enumerate() {
+            *b = _mm512_loadu_si512(row.add(v * 8).cast());
+        }
+        for r in 0..R {
+            let x = _mm512_set1_epi64(*a[r].add(at) as i64);
+            for v in 0..V {
+                low[r][v] = _mm512_madd52lo_epu64(low[r][v], x, b[v]);
+                high[r][v] = _mm512_madd52hi_epu64(high[r][v], x, b[v]);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Offset `at` of the rows `a` and the vectors at `row` are readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn cross_step<const R: usize, const V: usize>(
+    cross: &mut [[__m512i; V]; R],
+    a: &[*const u64; R],
+    at: usize,
+    row: *const u64,
+) {
+    let mut b = [_mm512_setzero_si512(); V];
+    // SAFETY: handed on to the caller.
+    unsafe {
+        for (v, b) in b.iter_mut().enumerate() {
+            *b = _mm512_loadu_si512(row.add(v * 8).cast());
+        }
+        for r in 0..R {
+            let x = _mm512_set1_epi64(*a[r].add(at) as i64);
+            for v in 0..V {
+                cross[r][v] = _mm512_dpwssd_epi32(cross[r][v], x, b[v]);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
-use super::gemm::{DEPTH, Path, Tile, cross_left, cross_right, split};
+use super::gemm::{DEPTH, Path, Tile, cross_left, cross_right, dot, split};
 use crate::ring::Word;
 
 /// Bytes of operand products that are worth a task, about 50 microseconds: waking a thread costs a few.
@@ -192,11 +192,97 @@ fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
     start(i)..start(i + 1)
 }
 
+/// How a left operand is interleaved.
+#[derive(Clone, Copy)]
+enum Form {
+    Whole,
+    Split,
+    Cross,
+}
+
+/// Interleaves a left operand [m x k]: block of rows after block of rows, and in a block step after step, so that a
+/// register block reads one stream. Limb forms take an even number of steps, cross limbs half of it.
+fn interleave<W: Word>(a: &[W], m: usize, k: usize, blocks: usize, form: Form, parallel: bool) -> Vec<W> {
+    let steps = match form {
+        Form::Whole => k,
+        Form::Split => k.next_multiple_of(2),
+        Form::Cross => k.div_ceil(2),
+    };
+    let mut out = vec![W::zero(); m * steps];
+    let mut rest = (a, &mut out[..]);
+    let parts: Vec<_> = (0..blocks)
+        .map(|i| {
+            let rows = part(m, blocks, i).len();
+            let (from, to) =
+                (rest.0.split_at(rows * k), std::mem::take(&mut rest.1).split_at_mut(rows * steps));
+            rest = (from.1, to.1);
+            (rows, from.0, to.0)
+        })
+        .collect();
+    let one = |(rows, from, to)| match rows {
+        1 => interleave_rows::<W, 1>(from, k, to, form),
+        2 => interleave_rows::<W, 2>(from, k, to, form),
+        3 => interleave_rows::<W, 3>(from, k, to, form),
+        4 => interleave_rows::<W, 4>(from, k, to, form),
+        5 => interleave_rows::<W, 5>(from, k, to, form),
+        6 => interleave_rows::<W, 6>(from, k, to, form),
+        7 => interleave_rows::<W, 7>(from, k, to, form),
+        8 => interleave_rows::<W, 8>(from, k, to, form),
+        _ => unreachable!("no register block of {rows} rows"),
+    };
+    if parallel && m * k > 1 << 16 {
+        parts.into_par_iter().with_min_len(4).for_each(one);
+    } else {
+        parts.into_iter().for_each(one);
+    }
+    out
+}
+
+fn interleave_rows<W: Word, const R: usize>(from: &[W], k: usize, to: &mut [W], form: Form) {
+    let rows: [&[W]; R] = std::array::from_fn(|r| &from[r * k..][..k]);
+    let even = k - k % 2;
+    // An odd last step is paired with zero.
+    let pair = |r: usize, p: usize| (rows[r][p], if p < even { rows[r][p + 1] } else { W::zero() });
+    match form {
+        Form::Whole => {
+            for (p, to) in to.as_chunks_mut::<R>().0.iter_mut().enumerate() {
+                *to = std::array::from_fn(|r| rows[r][p]);
+            }
+        }
+        Form::Split => {
+            for (p, to) in to.chunks_exact_mut(2 * R).enumerate() {
+                let (low, high) = to.split_at_mut(R);
+                for r in 0..R {
+                    let (x, y) = pair(r, 2 * p);
+                    (low[r], high[r]) = split(x, y);
+                }
+            }
+        }
+        Form::Cross => {
+            for (p, to) in to.as_chunks_mut::<R>().0.iter_mut().enumerate() {
+                *to = std::array::from_fn(|r| {
+                    let (x, y) = pair(r, 2 * p);
+                    cross_left(x, y)
+                });
+            }
+        }
+    }
+}
+
+/// Bytes of the left operand that a task keeps in the second-level cache while it walks the panels.
+const LEFT: usize = 1 << 20;
+
+/// A left operand as the register blocks read it.
+#[derive(Clone, Copy)]
+enum Left<'a, W> {
+    /// Rows where they lie.
+    Rows(&'a [W]),
+    /// Interleaved, with so many steps, and its cross limbs, if any.
+    Blocks(&'a [W], usize, &'a [W]),
+}
+
 struct Job<'a, W> {
-    a: &'a [W],
-    lda: usize,
-    a2: &'a [W],
-    lda2: usize,
+    a: Left<'a, W>,
     b: &'a Right<'a, W>,
     c: *mut W,
     m: usize,
@@ -227,34 +313,18 @@ pub(super) fn product<W: Word>(
         return;
     }
     let tasks = tasks::<W>(m, k, n);
-    let pairs = k.div_ceil(2);
-    let split_a = b.path.splits::<W>().then(|| {
-        map_rows(a, k, 2 * pairs, tasks > 1, |row, to| {
-            pair_up(row, to.chunks_exact_mut(2), |x, y, to| (to[0], to[1]) = split(x, y));
-        })
-    });
-    let cross_a = b.path.crosses::<W>().then(|| {
-        map_rows(a, k, pairs, tasks > 1, |row, to| {
-            pair_up(row, to.iter_mut(), |x, y, to| *to = cross_left(x, y))
-        })
-    });
-    let (a, lda) = split_a.as_deref().map_or((a, k), |split| (split, 2 * pairs));
-    let mr = b.path.rows::<W>();
-    let blocks = m.div_ceil(mr);
+    let blocks = m.div_ceil(b.path.rows::<W>());
     let panels = n.div_ceil(b.path.cols::<W>());
-    let job = Job {
-        a,
-        lda,
-        a2: cross_a.as_deref().unwrap_or_default(),
-        lda2: pairs,
-        b,
-        c: c.as_mut_ptr(),
-        m,
-        k,
-        n,
-        blocks,
-        low: W::mask(width),
+    let limbs = b.path.splits::<W>() || b.path.crosses::<W>();
+    let form = if b.path.splits::<W>() { Form::Split } else { Form::Whole };
+    // Interleaving pays when it is read a few times.
+    let whole = (limbs || m > 1 && panels > 3).then(|| interleave(a, m, k, blocks, form, tasks > 1));
+    let cross = b.path.crosses::<W>().then(|| interleave(a, m, k, blocks, Form::Cross, tasks > 1));
+    let left = match &whole {
+        Some(whole) => Left::Blocks(whole, whole.len() / m, cross.as_deref().unwrap_or_default()),
+        None => Left::Rows(a),
     };
+    let job = Job { a: left, b, c: c.as_mut_ptr(), m, k, n, blocks, low: W::mask(width) };
     if tasks <= 1 {
         // SAFETY: the only task.
         unsafe { job.run(0..blocks, 0..panels) };
@@ -274,64 +344,84 @@ impl<W: Word> Job<'_, W> {
     /// # Safety
     /// Nobody else uses these parts of the output.
     unsafe fn run(&self, blocks: Range<usize>, panels: Range<usize>) {
-        let path = self.b.path;
-        let nr = path.cols::<W>();
-        for step in (0..self.k).step_by(DEPTH) {
-            for j in panels.clone() {
-                for i in blocks.clone() {
-                    let rows = part(self.m, self.blocks, i);
-                    let tile = Tile {
-                        a: self.a.as_ptr().wrapping_add(rows.start * self.lda + step),
-                        lda: self.lda,
-                        b: self.b.data.as_ptr().wrapping_add(j * self.b.panel + step * self.b.stride),
-                        ldb: self.b.stride,
-                        a2: self.a2.as_ptr().wrapping_add(rows.start * self.lda2 + step / 2),
-                        lda2: self.lda2,
-                        b2: self.b.cross.as_ptr().wrapping_add(j * self.b.panel / 2 + step / 2 * nr),
-                        c: self.c.wrapping_add(rows.start * self.n + j * nr),
-                        ldc: self.n,
-                        k: DEPTH.min(self.k - step),
-                        cols: nr.min(self.n - j * nr),
-                        low: self.low,
-                    };
-                    // SAFETY: `product` checked the path and the lengths of A and C, and the constructors of the
-                    // right operand its length; rows, columns and steps are within them.
-                    unsafe { tile.run(path, rows.len()) };
+        let left = LEFT / size_of::<W>();
+        // Few rows are walked over many steps, many rows over few, so that they stay in the cache for all panels.
+        let group = (left / (DEPTH * self.b.path.rows::<W>())).min(blocks.len());
+        let deep = (left / (group * self.b.path.rows::<W>())).max(DEPTH).next_multiple_of(DEPTH);
+        for start in blocks.clone().step_by(group) {
+            let group = start..blocks.end.min(start + group);
+            for first in (0..self.k).step_by(deep) {
+                for j in panels.clone() {
+                    for step in (first..self.k.min(first + deep)).step_by(DEPTH) {
+                        for i in group.clone() {
+                            // SAFETY: handed on to the caller.
+                            unsafe { self.tile(i, j, step) };
+                        }
+                    }
                 }
             }
         }
     }
+
+    /// Adds one block of rows, one panel and `DEPTH` steps.
+    ///
+    /// # Safety
+    /// Nobody else uses this part of the output.
+    unsafe fn tile(&self, i: usize, j: usize, step: usize) {
+        let Right { path, data, stride, panel, cross } = *self.b;
+        let nr = path.cols::<W>();
+        let rows = part(self.m, self.blocks, i);
+        let (a, a2, a_row, a_step) = match self.a {
+            Left::Rows(a) => {
+                let a = a.as_ptr().wrapping_add(rows.start * self.k + step);
+                (a, a, self.k, 1)
+            }
+            Left::Blocks(a, steps, cross) => {
+                let a = a.as_ptr().wrapping_add(rows.start * steps + step * rows.len());
+                let cross =
+                    cross.as_ptr().wrapping_add(rows.start * steps.div_ceil(2) + step / 2 * rows.len());
+                (a, cross, 1, rows.len())
+            }
+        };
+        let tile = Tile {
+            a,
+            a_row,
+            a_step,
+            a2,
+            b: data.as_ptr().wrapping_add(j * panel + step * stride),
+            ldb: stride,
+            b2: cross.as_ptr().wrapping_add(j * panel / 2 + step / 2 * nr),
+            c: self.c.wrapping_add(rows.start * self.n + j * nr),
+            ldc: self.n,
+            k: DEPTH.min(self.k - step),
+            cols: nr.min(self.n - j * nr),
+            low: self.low,
+        };
+        // SAFETY: `product` checked the path and the lengths of A and C, and the constructors of the right operand its
+        // length; rows, columns and steps are within them.
+        unsafe { tile.run(path, rows.len()) };
+    }
 }
 
-/// A new matrix with rows of `len` words made from the rows of `a`, of `k` words.
-fn map_rows<W: Word>(
-    a: &[W],
-    k: usize,
-    len: usize,
-    parallel: bool,
-    f: impl Fn(&[W], &mut [W]) + Sync,
-) -> Vec<W> {
-    let mut out = vec![W::zero(); a.len() / k * len];
-    if parallel && out.len() > 1 << 16 {
-        out.par_chunks_exact_mut(len)
-            .zip(a.par_chunks_exact(k))
-            .with_min_len(8)
-            .for_each(|(to, row)| f(row, to));
+/// `C += A * B^T` modulo 2^width for a single row A [1 x k] and B^T [n x k], read where it lies: packing would cost
+/// more than the products.
+pub(super) fn row_by_rows<W: Word>(width: u32, k: usize, n: usize, a: &[W], b_t: &[W], c: &mut [W]) {
+    assert_eq!(a.len(), k, "the left operand is not 1 x {k}");
+    assert_eq!(b_t.len(), k * n, "the right operand is not the transpose of {k} x {n}");
+    assert_eq!(c.len(), n, "the output is not 1 x {n}");
+    assert!((1..=W::BITS).contains(&width), "a {}-bit word does not hold a ring of {width} bits", W::BITS);
+    if k == 0 || n == 0 {
+        return;
+    }
+    let rows = n.div_ceil(tasks::<W>(1, k, n));
+    let some = |(c, b_t): (&mut [W], &[W])| {
+        for (c, b) in c.iter_mut().zip(b_t.chunks_exact(k)) {
+            *c = c.wrapping_add(&dot(a, b)).low(width);
+        }
+    };
+    if rows == n {
+        some((c, b_t));
     } else {
-        out.chunks_exact_mut(len).zip(a.chunks_exact(k)).for_each(|(to, row)| f(row, to));
-    }
-    out
-}
-
-/// Calls `f` for each two elements of a row and their place in the output; an odd last element is paired with zero.
-#[inline(always)]
-fn pair_up<W: Word, T>(row: &[W], mut to: impl Iterator<Item = T>, f: impl Fn(W, W, T)) {
-    let pairs = row.chunks_exact(2);
-    let last = pairs.remainder().first();
-    for (pair, to) in pairs.zip(to.by_ref()) {
-        f(pair[0], pair[1], to);
-    }
-    if let (Some(&x), Some(to)) = (last, to.next()) {
-        f(x, W::zero(), to);
+        c.par_chunks_mut(rows).zip(b_t.par_chunks(rows * k)).for_each(some);
     }
 }

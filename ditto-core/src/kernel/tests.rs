@@ -103,6 +103,7 @@ fn threads_share_the_output() {
         check::<u64>(64, dims, 2);
         check::<u64>(48, dims, 3);
     }
+    check::<u128>(128, [1, 700, 900], 5);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool of threads");
     pool.install(|| check::<u32>(32, [96, 300, 500], 4));
 }
