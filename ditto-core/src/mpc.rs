@@ -39,3 +39,6 @@ pub use segments::Segments;
 pub use series::{Harmonic, SeriesSpec};
 pub use share::{Additive, Dealt, Mask, Masked, OpenedBits, OpenedMask, Share, Weight, Xor};
 pub use store::{Store, Stored};
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! Model code is generic over an [`Engine`] and works on [`Tensor`]s whose formats are types. The functions of this
 //! module (`linear`, `softmax_attend`, `layer_norm`, ..) are what `#[secure_model]` code calls.
 
-mod compose;
+pub(crate) mod compose;
 mod engine;
 mod layers;
 mod ops;

@@ -1,1 +1,20 @@
-//! Three parties that run one model.
+//! A model, its owner, its client and three parties.
+//!
+//! [`SecureModel`] says what runs. The owner shares weights ([`share_weights`]), each server is a [`Party`] that loads
+//! them and serves requests, the client ([`Client`]) shares an input and receives the output.
+
+mod client;
+mod manifest;
+mod model;
+mod owner;
+mod party;
+mod plain;
+mod received;
+
+pub use client::Client;
+pub use manifest::{Entry, Manifest};
+pub use model::{SecureModel, program};
+pub use owner::share_weights;
+pub use party::{Links, Party, Report, Served};
+pub use plain::{Floats, clear, simulate};
+pub use received::Received;

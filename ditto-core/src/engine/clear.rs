@@ -45,8 +45,7 @@ fn rows(x: &Array<f32>, f: impl Fn(&mut [f32])) -> Result<Array<f32>> {
     Array::new(x.shape().clone(), data)
 }
 
-/// The error function to about 1e-7 (Abramowitz and Stegun 7.1.26 is too coarse; this is a series and a continued
-/// fraction).
+/// The error function to about 1e-15: its series near 0, a continued fraction beyond.
 fn erf(x: f64) -> f64 {
     let a = x.abs();
     let value = if a < 3.0 {
@@ -61,6 +60,11 @@ fn erf(x: f64) -> f64 {
         1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt())
     };
     value.copysign(x)
+}
+
+/// `x Phi(x)`.
+pub(crate) fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
 }
 
 impl Engine for Clear {
@@ -148,10 +152,7 @@ impl Engine for Clear {
         Ok(match function {
             Activation::Quad => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
             Activation::Tanh => x.map(f32::tanh),
-            Activation::Gelu => x.map(|v| {
-                let v = f64::from(v);
-                (0.5 * v * (1.0 + erf(v * std::f64::consts::FRAC_1_SQRT_2))) as f32
-            }),
+            Activation::Gelu => x.map(|v| gelu(f64::from(v)) as f32),
         })
     }
     fn mean_rows<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {

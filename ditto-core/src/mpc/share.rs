@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::role::Role;
 use crate::error::Result;
 use crate::kernel::PackedB;
 use crate::ring::Word;
@@ -210,5 +211,42 @@ impl<W: Word + Elem> Mask<W> {
         let (l0, l1) = (both(&self.l0, &other.l0)?, both(&self.l1, &other.l1)?);
         let shape = l0.as_ref().or(l1.as_ref()).map_or_else(|| self.shape.clone(), |a| a.shape().clone());
         Ok(Self { k: self.k, shape, l0, l1 })
+    }
+}
+
+impl<W: Word + Elem> Mask<W> {
+    /// An evaluator's mask of a value shared from outside (an input, a weight).
+    pub(crate) fn own_part(role: Role, k: u32, own: Array<W>) -> Self {
+        let shape = own.shape().clone();
+        let (l0, l1) = if role == Role::P0 { (Some(own), None) } else { (None, Some(own)) };
+        Self { k, shape, l0, l1 }
+    }
+
+    /// P2's masks of such a value.
+    pub(crate) fn both(k: u32, l0: Array<W>, l1: Array<W>) -> Self {
+        Self { k, shape: l0.shape().clone(), l0: Some(l0), l1: Some(l1) }
+    }
+}
+
+impl<W: Word + Elem> Masked<W> {
+    /// An evaluator's part of a value shared from outside.
+    pub(crate) fn new(k: u32, m: Array<W>, own: Array<W>) -> Self {
+        Self { k, m, own }
+    }
+
+    /// An evaluator's part of an input whose mask it has expanded, once the masked value has come.
+    pub(crate) fn from_mask(mask: &Mask<W>, m: Array<W>) -> Result<Self> {
+        let own =
+            mask.own().ok_or(crate::error::Error::Internal("the helper receives no masked value"))?.clone();
+        Ok(Self { k: mask.k, m, own })
+    }
+
+    /// What this evaluator sends to the receiver of an output: P0 `m - l0`, P1 `l1`.
+    pub(crate) fn output_part(&self, role: Role) -> Result<Vec<W>> {
+        if role == Role::P0 {
+            Ok(self.m.zip(&self.own, "open", |m, l| m.wrapping_sub(&l).low(self.k))?.into_vec())
+        } else {
+            Ok(self.own.data().to_vec())
+        }
     }
 }

@@ -99,13 +99,13 @@ enum Tails {
     MinusOneAndOne,
 }
 
-/// Integer bits of the argument, with sign: |x| < 250.
+/// Integer bits of the argument, with sign; UpCast of the result needs one bit to spare, so |x| < 127.
 const INTEGER: u32 = 9;
 
 /// A function that is a short series in the middle and affine outside.
 ///
 /// # Inputs
-/// A sum with |x| < 250.
+/// A sum with |x| < 127.
 /// # Error
 /// That of the series (below 2^-8 with its rounding), for all x in the range. The regions may switch anywhere in
 /// 4 <= |x| <= 6, where both sides agree to 2^-11 (GeLU: 1.3e-4; tanh: 6.7e-4).
@@ -133,7 +133,7 @@ fn saturating<P: Primitives, W: RingWord, T: RingWord>(
         return Err(Error::Unsupported("a pointwise function in so small a ring"));
     }
     let x = P::remask(&ctx.step("open")?, &P::reduce_additive::<W, u32>(&x, width + 1)?)?;
-    let limit = power_of_two(INTEGER as i32 - 1) - 6.0;
+    let limit = power_of_two(INTEGER as i32 - 2) - 1.0;
     P::claim(ctx, "pointwise function", &x, fraction, -limit, limit)?;
     let spec = SeriesSpec {
         fraction,

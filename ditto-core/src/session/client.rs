@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use super::SecureModel;
+use super::party::Report;
+use super::plain::{quantize, words};
+use crate::error::{Error, Result};
+use crate::fixed::{Fixed, WordOf, decode};
+use crate::kernel::{pack, packed_len, unpack};
+use crate::keys::reserved;
+use crate::net::{Address, Channel, Message, Peer};
+use crate::prg::{Prg, Seed};
+use crate::ring::Word;
+use crate::tensor::{Array, Shape};
+use num_traits::{WrappingAdd, WrappingSub};
+
+/// The client's end: shares an input, receives the output.
+pub struct Client {
+    links: [Arc<dyn Channel>; 3],
+}
+
+/// Longest report of a party, in bytes.
+const REPORT_LIMIT: usize = 1 << 20;
+
+impl Client {
+    /// A client with links to P0, P1 and P2.
+    pub fn new(links: [Arc<dyn Channel>; 3]) -> Self {
+        Self { links }
+    }
+
+    /// Begins a request: sends fresh input seeds, seed 0 to P0 and P2, seed 1 to P1 and P2. The parties preprocess.
+    pub fn begin(&self, batch: u64) -> Result<[Seed; 2]> {
+        let seeds = [Seed::fresh(), Seed::fresh()];
+        let address = Address::new(batch, reserved::INPUT, 0);
+        self.links[0].send(Message::new(address, 0, seeds[0].bytes().to_vec()))?;
+        self.links[1].send(Message::new(address, 0, seeds[1].bytes().to_vec()))?;
+        self.links[2].send(Message::new(address, 0, [seeds[0].bytes(), seeds[1].bytes()].concat()))?;
+        Ok(seeds)
+    }
+
+    /// Waits until all parties have preprocessed.
+    pub fn ready(&self, batch: u64) -> Result<()> {
+        let address = Address::new(batch, reserved::REPORT, 0);
+        self.links.iter().try_for_each(|link| link.recv(address, 0).map(drop)).map_err(Error::from)
+    }
+
+    /// Sends the masked input and receives the output.
+    pub fn finish<M: SecureModel>(
+        &self,
+        batch: u64,
+        seeds: &[Seed; 2],
+        x: &Array<f32>,
+        output: &Shape,
+    ) -> Result<Array<f32>> {
+        let k = M::Input::K;
+        let x = quantize("the input", x, k, M::Input::F)?;
+        let mut m = words::<WordOf<M::Input>>(&x, k).into_vec();
+        for seed in seeds {
+            let mask: Vec<WordOf<M::Input>> = Prg::new(seed).words(reserved::INPUT, 0, m.len(), k);
+            m.iter_mut().zip(mask).for_each(|(m, l)| *m = m.wrapping_add(&l).low(k));
+        }
+        let payload = pack(&m, k);
+        let address = Address::new(batch, reserved::INPUT, 1);
+        self.links[0].send(Message::new(address, 0, payload.clone()))?;
+        self.links[1].send(Message::new(address, 0, payload))?;
+
+        let (n, k) = (output.len(), M::Output::K);
+        let part = |link: &Arc<dyn Channel>| -> Result<Vec<WordOf<M::Output>>> {
+            let got = link.recv(Address::new(batch, reserved::OUTPUT, 1), packed_len(n, k))?;
+            unpack(&got.payload, n, k).ok_or(Error::Internal("an output share has set padding bits"))
+        };
+        let (a, b) = (part(&self.links[0])?, part(&self.links[1])?);
+        let values =
+            a.iter().zip(&b).map(|(a, b)| decode(a.wrapping_sub(b).low(k).signed(k), M::Output::F) as f32);
+        Array::new(output.clone(), values.collect())
+    }
+
+    /// What each party counted and used in a request that has ended.
+    pub fn reports(&self, batch: u64) -> Result<[Report; 3]> {
+        let report = |link: &Arc<dyn Channel>| {
+            let got = link.recv_bounded(Address::new(batch, reserved::REPORT, 1), REPORT_LIMIT)?;
+            Report::decode(&got.payload).ok_or(Error::Internal("a party's report cannot be read"))
+        };
+        Ok([report(&self.links[0])?, report(&self.links[1])?, report(&self.links[2])?])
+    }
+
+    /// Ends the session in order.
+    pub fn close(&self) -> Result<()> {
+        self.links.iter().try_for_each(|l| l.close()).map_err(Error::from)
+    }
+
+    /// Tells all parties to stop.
+    pub fn abort(&self, reason: &str) {
+        self.links.iter().for_each(|l| l.abort(reason));
+    }
+
+    /// The link to a party, for control messages.
+    pub fn link(&self, peer: Peer) -> Option<&Arc<dyn Channel>> {
+        self.links.iter().find(|l| l.peer() == peer)
+    }
+}

@@ -1,0 +1,80 @@
+use std::sync::{Mutex, PoisonError};
+
+use crate::engine::Meter;
+use crate::error::Result;
+use crate::fixed::Fixed;
+use crate::mpc::Dealt;
+use crate::nn::{Tensor, WeightSource};
+use crate::session::SecureModel;
+use crate::tensor::Shape;
+
+/// One tensor that a model loads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// [inputs, outputs] of a matrix (stored transposed in the checkpoint), [len] of a vector.
+    pub shape: Shape,
+    /// Ring width.
+    pub width: u32,
+    /// Fractional bits.
+    pub fraction: u32,
+    /// Public factor.
+    pub scale: f64,
+}
+
+impl Entry {
+    /// Whether this multiplies from the right.
+    pub fn is_matrix(&self) -> bool {
+        self.shape.rank() == 2
+    }
+
+    /// The shape in the checkpoint.
+    pub fn stored_shape(&self) -> Vec<usize> {
+        self.shape.dims().iter().rev().copied().collect()
+    }
+}
+
+/// The tensors that a model loads, in the order in which it asks for them.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Manifest(pub Vec<Entry>);
+
+impl Manifest {
+    /// Of a model.
+    pub fn of<M: SecureModel>(model: &M) -> Result<Self> {
+        let recorder = Recorder::default();
+        model.load::<Meter, _>(&recorder)?;
+        Ok(Self(recorder.0.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Writes down what is asked for, and answers with shapes.
+#[derive(Debug, Default)]
+pub(super) struct Recorder(Mutex<Vec<Entry>>);
+
+impl Recorder {
+    fn record<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) {
+        let entry = Entry { name: name.to_owned(), shape: shape.clone(), width: T::K, fraction: T::F, scale };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+}
+
+impl WeightSource<Meter> for Recorder {
+    fn matrix<T: Fixed>(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        scale: f64,
+    ) -> Result<(Shape, i32)> {
+        let shape = Shape::new(&[inputs, outputs]);
+        self.record::<T>(name, &shape, scale);
+        Ok((shape, 0))
+    }
+
+    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Meter, T>> {
+        let shape = Shape::new(&[len]);
+        self.record::<T>(name, &shape, scale);
+        Ok(Tensor::new(Dealt::new(shape, T::K)))
+    }
+}

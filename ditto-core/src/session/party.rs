@@ -1,0 +1,258 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::received::input_masks;
+use super::{Received, SecureModel, program};
+use crate::ctx::{Ctx, StepTable, Steps};
+use crate::error::{Error, Result};
+use crate::fixed::{Fixed, WordOf};
+use crate::kernel::{pack, packed_len, unpack};
+use crate::keys::{Burnt, PairKey, reserved};
+use crate::mpc::{Evaluator, Mask, Masked, Preprocess, Role, Roles, Store};
+use crate::net::{Address, Channel, Message};
+use crate::nn::Tensor;
+use crate::prg::{Prg, Seed};
+use crate::tensor::{Array, Shape};
+
+/// A server's links.
+pub struct Links {
+    /// To P0, P1, P2; its own place is empty.
+    pub peers: [Option<Arc<dyn Channel>>; 3],
+    /// To the client.
+    pub client: Arc<dyn Channel>,
+}
+
+/// One of the three servers in a session.
+pub struct Party {
+    role: Role,
+    links: Links,
+    keys: [Option<PairKey>; 3],
+    burnt: Burnt,
+    patience: Duration,
+}
+
+/// What a party tells the client after a request. Bytes are payload that this party sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// To the other evaluator and the client.
+    pub online_bytes: u64,
+    /// Preprocessing, to P1.
+    pub offline_bytes: u64,
+    /// Longest chain of dependent messages between the evaluators.
+    pub hops: u32,
+    /// Microseconds of preprocessing.
+    pub preprocess_micros: u64,
+    /// Microseconds from the input to the output.
+    pub online_micros: u64,
+}
+
+impl Report {
+    const BYTES: usize = 36;
+
+    fn encode(&self) -> Vec<u8> {
+        let words = [self.online_bytes, self.offline_bytes, self.preprocess_micros, self.online_micros];
+        words.iter().flat_map(|w| w.to_le_bytes()).chain(self.hops.to_le_bytes()).collect()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let word = |i: usize| Some(u64::from_le_bytes(bytes.get(i * 8..i * 8 + 8)?.try_into().ok()?));
+        if bytes.len() != Self::BYTES {
+            return None;
+        }
+        Some(Self {
+            online_bytes: word(0)?,
+            offline_bytes: word(1)?,
+            preprocess_micros: word(2)?,
+            online_micros: word(3)?,
+            hops: u32::from_le_bytes(bytes[32..].try_into().ok()?),
+        })
+    }
+}
+
+/// Weights of a model under the engines of one party.
+pub struct Served<M: SecureModel> {
+    preprocess: M::Weights<Preprocess>,
+    online: Option<M::Weights<Evaluator>>,
+}
+
+impl<M: SecureModel> Served<M> {
+    /// From the shares that the owner sent.
+    pub fn new(model: &M, received: &Received, role: Role) -> Result<Self> {
+        let preprocess = model.load::<Preprocess, _>(received)?;
+        let online = if role == Role::P2 { None } else { Some(model.load::<Evaluator, _>(received)?) };
+        Ok(Self { preprocess, online })
+    }
+}
+
+impl Party {
+    /// Agrees on keys with the two other parties. `patience` bounds every wait between this party's own threads.
+    pub fn establish(role: Role, links: Links, patience: Duration) -> Result<Self> {
+        let mut keys = [None, None, None];
+        for (key, link) in keys.iter_mut().zip(&links.peers) {
+            if let Some(link) = link {
+                *key = Some(PairKey::agree(&**link)?);
+            }
+        }
+        Ok(Self { role, links, keys, burnt: Burnt::default(), patience })
+    }
+
+    /// With keys fixed by `seed`, for runs that must repeat exactly.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn establish_fixed(role: Role, links: Links, patience: Duration, seed: u8) -> Self {
+        let keys = Role::ALL.map(|other| {
+            let pair = role.index() + other.index();
+            (other != role).then(|| PairKey::fixed([seed ^ (pair as u8); 32]))
+        });
+        Self { role, links, keys, burnt: Burnt::default(), patience }
+    }
+
+    /// Which server this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Tells everybody that this party stops.
+    pub fn abort(&self, reason: &str) {
+        self.links.peers.iter().flatten().for_each(|l| l.abort(reason));
+        self.links.client.abort(reason);
+    }
+
+    /// Ends the session in order.
+    pub fn close(&self) -> Result<()> {
+        for link in self.links.peers.iter().flatten() {
+            link.close()?;
+        }
+        Ok(self.links.client.close()?)
+    }
+
+    fn peer(&self, role: Role) -> Result<&Arc<dyn Channel>> {
+        self.links.peers[role.index()].as_ref().ok_or(Error::Internal("a party has no link to a peer"))
+    }
+
+    fn prg(&self, with: Role, batch: u64, digest: &[u8; 32]) -> Result<Prg> {
+        let key =
+            self.keys[with.index()].as_ref().ok_or(Error::Internal("a party has no key with a peer"))?;
+        Ok(Prg::new(&key.seed("masks", batch, digest)))
+    }
+
+    /// Compares program digests with both other parties.
+    fn agree(&self, batch: u64, digest: &[u8; 32]) -> Result<()> {
+        let address = Address::new(batch, reserved::PROGRAM, 0);
+        let links = || self.links.peers.iter().flatten();
+        for link in links() {
+            link.send(Message::new(address, 0, digest.to_vec()))?;
+        }
+        for link in links() {
+            let theirs = link.recv(address, 32)?.payload;
+            if theirs != digest {
+                let short = |d: &[u8]| d.iter().take(6).map(|b| format!("{b:02x}")).collect();
+                return Err(Error::Program {
+                    peer: link.peer().to_string(),
+                    theirs: short(&theirs),
+                    ours: short(digest),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn preprocess_engine(&self, batch: u64, digest: &[u8; 32], store: &Arc<Store>) -> Result<Preprocess> {
+        let roles = match self.role {
+            Role::P0 => Roles::P0 { prg: self.prg(Role::P2, batch, digest)?, store: store.clone() },
+            Role::P1 => Roles::P1 {
+                prg: self.prg(Role::P2, batch, digest)?,
+                helper: self.peer(Role::P2)?.clone(),
+                store: store.clone(),
+            },
+            Role::P2 => Roles::P2 {
+                prg0: self.prg(Role::P0, batch, digest)?,
+                prg1: self.prg(Role::P1, batch, digest)?,
+                link: self.peer(Role::P1)?.clone(),
+            },
+        };
+        Ok(Preprocess::new(roles, batch))
+    }
+
+    /// Serves one request: preprocesses, tells the client, and (at P0 and P1) computes on its input.
+    pub fn serve<M: SecureModel>(
+        &self,
+        model: &M,
+        weights: &Served<M>,
+        batch: u64,
+        length: usize,
+    ) -> Result<Report> {
+        let (program, digest, _) = program(model, length)?;
+        self.burnt.burn(batch)?;
+        self.agree(batch, &digest)?;
+        let shape = model.input_shape(length);
+        let sent =
+            || self.links.peers.iter().flatten().map(|l| l.stats().snapshot().sent.total.bytes).sum::<u64>();
+        let before = sent();
+
+        let seeds = self
+            .links
+            .client
+            .recv(Address::new(batch, reserved::INPUT, 0), if self.role == Role::P2 { 32 } else { 16 })?;
+        let seeds: Vec<Seed> = seeds.payload.as_chunks().0.iter().map(|s| Seed::new(*s)).collect();
+        let mask = input_masks::<WordOf<M::Input>>(self.role, M::Input::K, &shape, &seeds)?;
+        let store = Arc::new(Store::new(usize::MAX, self.patience));
+
+        let started = Instant::now();
+        let engine = self.preprocess_engine(batch, &digest, &store)?;
+        let steps = Steps::follow(program.steps.clone());
+        let own = mask.clone();
+        model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, &Tensor::new(mask))?;
+        let mut report = Report {
+            preprocess_micros: started.elapsed().as_micros() as u64,
+            offline_bytes: if self.role == Role::P2 { sent() - before } else { 0 },
+            ..Report::default()
+        };
+        self.links.client.send(Message::new(Address::new(batch, reserved::REPORT, 0), 0, Vec::new()))?;
+
+        if let Some(weights) = &weights.online {
+            self.online(model, weights, batch, (own, &shape), &store, program.steps.clone(), &mut report)?;
+        }
+        let message = Message::new(Address::new(batch, reserved::REPORT, 1), 0, report.encode());
+        self.links.client.send(message)?;
+        Ok(report)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn online<M: SecureModel>(
+        &self,
+        model: &M,
+        weights: &M::Weights<Evaluator>,
+        batch: u64,
+        (mask, shape): (Mask<WordOf<M::Input>>, &Shape),
+        store: &Arc<Store>,
+        steps: Arc<StepTable>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (n, k) = (shape.len(), M::Input::K);
+        let got = self.links.client.recv(Address::new(batch, reserved::INPUT, 1), packed_len(n, k))?;
+        let started = Instant::now();
+        let m = unpack(&got.payload, n, k).ok_or(Error::Internal("an input has set padding bits"))?;
+        let x = Masked::from_mask(&mask, Array::new(shape.clone(), m)?)?;
+        let other = if self.role == Role::P0 { Role::P1 } else { Role::P0 };
+        let engine = Evaluator::new(self.role, batch, self.peer(other)?.clone(), store.clone());
+        let steps = Steps::follow(steps);
+        let ctx = Ctx::root(&engine, &steps);
+        let before = self.peer(other)?.stats().snapshot().sent.total.bytes;
+        let y = model.forward(&ctx, weights, &Tensor::new(x))?;
+        report.online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
+        report.hops = ctx.depth();
+
+        // Nothing leaves unless both evaluators opened the same values.
+        let address = Address::new(batch, reserved::OUTPUT, 0);
+        let transcript = engine.transcript();
+        self.peer(other)?.send(Message::new(address, 0, transcript.to_vec()))?;
+        if self.peer(other)?.recv(address, 32)?.payload != transcript {
+            return Err(Error::Transcript);
+        }
+        let part = pack(&y.repr().output_part(self.role)?, M::Output::K);
+        report.online_bytes += part.len() as u64;
+        self.links.client.send(Message::new(Address::new(batch, reserved::OUTPUT, 1), 0, part))?;
+        report.online_micros = started.elapsed().as_micros() as u64;
+        Ok(())
+    }
+}

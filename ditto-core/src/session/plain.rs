@@ -1,0 +1,114 @@
+//! Readings of a model without parties.
+
+use std::sync::Arc;
+
+use super::SecureModel;
+use crate::engine::{Clear, Simulate, Simulated, SimulatedWeight};
+use crate::error::{Error, Result};
+use crate::fixed::{Fixed, decode, encode};
+use crate::nn::{Tensor, WeightSource};
+use crate::ring::Word;
+use crate::tensor::{Array, Permute, Structure};
+
+/// Where float weights come from: a checkpoint.
+pub trait Floats: Sync {
+    /// The tensor `name`, which must have this shape, row-major.
+    fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+}
+
+/// A matrix stored [outputs, inputs], transposed and scaled.
+pub(super) fn matrix(
+    floats: &dyn Floats,
+    name: &str,
+    inputs: usize,
+    outputs: usize,
+    scale: f64,
+) -> Result<Array<f32>> {
+    let stored = Array::new([outputs, inputs], floats.floats(name, &[outputs, inputs])?)?;
+    Ok(Permute(&[1, 0]).apply_to(&stored)?.map(|v| (f64::from(v) * scale) as f32))
+}
+
+pub(super) fn vector(floats: &dyn Floats, name: &str, len: usize, scale: f64) -> Result<Array<f32>> {
+    Ok(Array::new([len], floats.floats(name, &[len])?)?.map(|v| (f64::from(v) * scale) as f32))
+}
+
+/// Rounds to a format; a value that does not fit is named.
+pub(super) fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: u32) -> Result<Array<i64>> {
+    let data = x.data().iter().map(|&value| {
+        let value = f64::from(value);
+        encode(value, fraction, width).ok_or_else(|| Error::Encode {
+            name: name.to_owned(),
+            value,
+            bits: width,
+            fraction,
+        })
+    });
+    Array::new(x.shape().clone(), data.collect::<Result<_>>()?)
+}
+
+struct ClearWeights<'a>(&'a dyn Floats);
+
+impl WeightSource<Clear> for ClearWeights<'_> {
+    fn matrix<T: Fixed>(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        scale: f64,
+    ) -> Result<(Arc<ndarray::Array2<f32>>, i32)> {
+        let m = matrix(self.0, name, inputs, outputs, scale)?;
+        let m = ndarray::Array2::from_shape_vec((inputs, outputs), m.into_vec())
+            .map_err(|_| Error::Internal("matrix view"))?;
+        Ok((Arc::new(m), 0))
+    }
+    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Clear, T>> {
+        Ok(Tensor::new(vector(self.0, name, len, scale)?))
+    }
+}
+
+struct SimulatedWeights<'a>(&'a dyn Floats);
+
+impl WeightSource<Simulate> for SimulatedWeights<'_> {
+    fn matrix<T: Fixed>(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        scale: f64,
+    ) -> Result<(SimulatedWeight, i32)> {
+        let m = quantize(name, &matrix(self.0, name, inputs, outputs, scale)?, T::K, T::F)?;
+        Ok((SimulatedWeight::new(&m)?, 0))
+    }
+    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Simulate, T>> {
+        let v = quantize(name, &vector(self.0, name, len, scale)?, T::K, T::F)?;
+        Ok(Tensor::new(Simulated::new(v.map(i128::from), T::K)))
+    }
+}
+
+/// A loaded model read in f32: the reference. Returns a function of the input.
+pub fn clear<'a, M: SecureModel>(
+    model: &'a M,
+    floats: &dyn Floats,
+) -> Result<impl Fn(Array<f32>) -> Result<Array<f32>> + 'a> {
+    let weights = model.load::<Clear, _>(&ClearWeights(floats))?;
+    Ok(move |x| Clear::run(|ctx| Ok(model.forward(ctx, &weights, &Tensor::new(x))?.repr().clone())))
+}
+
+/// A loaded model read in fixed point in one process, with range checks. Returns a function of coins and the input.
+pub fn simulate<'a, M: SecureModel>(
+    model: &'a M,
+    floats: &dyn Floats,
+) -> Result<impl Fn([u8; 16], &Array<f32>) -> Result<Array<f32>> + 'a> {
+    let weights = model.load::<Simulate, _>(&SimulatedWeights(floats))?;
+    Ok(move |coins, x: &Array<f32>| {
+        let x = quantize("the input", x, M::Input::K, M::Input::F)?;
+        let x = Tensor::new(Simulated::new(x.map(i128::from), M::Input::K));
+        let y = Simulate::run(coins, |ctx| model.forward(ctx, &weights, &x))?;
+        Ok(y.repr().values().map(|v| decode(v as i64, M::Output::F) as f32))
+    })
+}
+
+/// Integers as ring words.
+pub(super) fn words<W: Word + crate::tensor::Elem>(x: &Array<i64>, k: u32) -> Array<W> {
+    x.map(|v| W::from_i64(v).low(k))
+}
