@@ -30,7 +30,10 @@ impl Client {
     /// Tells the parties what they will run: bytes that the caller's [`Party`](super::Party) code understands.
     pub fn announce(&self, job: &[u8]) -> Result<()> {
         let address = Address::new(reserved::SETUP, reserved::INPUT, 0);
-        self.links.iter().try_for_each(|l| l.send(Message::new(address, 0, job.to_vec()))).map_err(Error::from)
+        self.links
+            .iter()
+            .try_for_each(|l| l.send(Message::new(address, 0, job.to_vec())))
+            .map_err(Error::from)
     }
 
     /// Waits until all parties have loaded the weights.

@@ -138,7 +138,8 @@ fn processes(limits: Limits) -> Result<Parties, RunError> {
     let link = |local: Peer| -> Result<[Arc<dyn Channel>; 3], RunError> {
         let session = Session { local, id: SessionId(id), limits };
         let links = Role::ALL.into_iter().map(|role| {
-            let link = connect(&runtime, addresses[role.index()], &session, role.peer()).map_err(Error::from)?;
+            let link =
+                connect(&runtime, addresses[role.index()], &session, role.peer()).map_err(Error::from)?;
             Ok(Arc::new(link) as Arc<dyn Channel>)
         });
         three(links.collect::<Result<_, RunError>>()?)
