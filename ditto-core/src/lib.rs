@@ -27,3 +27,11 @@ pub use ctx::Ctx;
 pub use error::{Error, Result};
 pub use fixed::{Fixed, Fx, Z};
 pub use nn::{Engine, Product, Tensor};
+
+/// What the expansions of `ditto-macros` name. Not an interface.
+#[doc(hidden)]
+pub mod __macro {
+    pub use crate::ctx::Ctx;
+    pub use crate::error::Result;
+    pub use crate::nn::{Engine, Minus, Plus, Rescale, Scope, Times, WeightSource, Weights};
+}

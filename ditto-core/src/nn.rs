@@ -6,6 +6,7 @@
 pub(crate) mod compose;
 mod engine;
 mod layers;
+mod operators;
 mod ops;
 mod product;
 mod tensor;
@@ -13,6 +14,7 @@ mod weights;
 
 pub use engine::{Activation, Engine};
 pub use layers::{LayerNorm, Linear, LinearShape};
+pub use operators::{Minus, Plus, Times};
 pub use ops::{
     activation, add, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
     softmax_attend, sub, upcast,

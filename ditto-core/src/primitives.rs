@@ -338,14 +338,3 @@ pub trait Primitives: Sized + Sync + 'static {
         Ok(())
     }
 }
-
-impl<P: Primitives> Ctx<'_, P> {
-    /// Runs two independent operations side by side; the hops of one hide behind the other's.
-    pub fn join<A: Send, B: Send>(
-        &self,
-        a: (&str, impl FnOnce(&Ctx<'_, P>) -> Result<A> + Send),
-        b: (&str, impl FnOnce(&Ctx<'_, P>) -> Result<B> + Send),
-    ) -> Result<(A, B)> {
-        self.join_with(P::TALKS, a, b)
-    }
-}

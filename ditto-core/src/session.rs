@@ -13,7 +13,7 @@ mod received;
 
 pub use client::Client;
 pub use manifest::{Entry, Manifest};
-pub use model::{SecureModel, program};
+pub use model::{SecureModel, program, request_cost};
 pub use owner::share_weights;
 pub use party::{Links, Party, Report, Served};
 pub use plain::{Floats, clear, simulate};

@@ -1,10 +1,22 @@
-//! Private BERT.
+//! Models for private inference: BERT in `#[secure_model]`, Hugging Face checkpoints, and what the `ditto` program is
+//! made of.
+//!
+//! [`bert`] is the model, generic over an engine and a [`plan`]; [`heads`] makes it something that parties run;
+//! [`checkpoint`], [`config`], [`text`] and [`embeddings`] read files and prepare inputs; [`run`] plays owner, client and
+//! three parties on one machine.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod architecture;
+pub mod bert;
 pub mod checkpoint;
 pub mod config;
+pub mod embeddings;
 mod files;
 #[cfg(test)]
 mod fuzz;
+pub mod heads;
+pub mod plan;
+pub mod report;
+pub mod run;
 pub mod synthetic;
 pub mod text;

@@ -86,18 +86,17 @@ impl<W> Dealt<W> {
 /// Before the request P0 and P1 need `m_W` and P2 the whole mask; online P0 needs `m_W - l0_W` and P1 `l1_W`.
 #[derive(Clone)]
 pub struct Weight<W> {
-    pub(in crate::mpc) k: u32,
     pub(in crate::mpc) shape: Shape,
     pub(in crate::mpc) packed: Arc<PackedB<W>>,
 }
 
 impl<W> Weight<W> {
     /// A weight for one side of the protocol; see the type.
-    pub(crate) fn new(k: u32, packed: Arc<PackedB<W>>) -> Self
+    pub(crate) fn new(packed: Arc<PackedB<W>>) -> Self
     where
         W: Word,
     {
-        Self { k, shape: Shape::new(&[packed.k(), packed.n()]), packed }
+        Self { shape: Shape::new(&[packed.k(), packed.n()]), packed }
     }
 
     /// [inputs, outputs].

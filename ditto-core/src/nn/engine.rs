@@ -31,6 +31,8 @@ pub trait Engine: Sized + Sync + 'static {
     type Sum<R: Ring>: Share;
     /// A weight matrix.
     type Weight<R: Ring>: Clone + Send + Sync;
+    /// Whether joined operations run on threads of their own: they wait for messages.
+    const PARALLEL: bool = false;
 
     /// `x + y`.
     fn add<R: Ring>(x: &Self::Repr<R>, y: &Self::Repr<R>) -> Result<Self::Repr<R>>;
@@ -103,6 +105,7 @@ impl<P: Primitives> Engine for P {
     type Repr<R: Ring> = P::Masked<Word<R>>;
     type Sum<R: Ring> = P::Additive<Word<R>>;
     type Weight<R: Ring> = P::Weight<Word<R>>;
+    const PARALLEL: bool = P::TALKS;
 
     fn add<R: Ring>(x: &Self::Repr<R>, y: &Self::Repr<R>) -> Result<Self::Repr<R>> {
         <P as Primitives>::add(x, y)
@@ -195,6 +198,17 @@ impl<P: Primitives> Engine for P {
         out_fraction: u32,
     ) -> Result<Self::Repr<T>> {
         compose::normalize::<P, _, _>(ctx, x, fraction, out_fraction, T::K)
+    }
+}
+
+impl<E: Engine> Ctx<'_, E> {
+    /// Runs two independent operations side by side; the hops of one hide behind the other's.
+    pub fn join<A: Send, B: Send>(
+        &self,
+        a: (&str, impl FnOnce(&Ctx<'_, E>) -> Result<A> + Send),
+        b: (&str, impl FnOnce(&Ctx<'_, E>) -> Result<B> + Send),
+    ) -> Result<(A, B)> {
+        self.join_with(E::PARALLEL, a, b)
     }
 }
 

@@ -134,7 +134,7 @@ pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>,
     // As many fractional bits as the bias allows the product to have.
     let rows = E::standardize::<X::Ring, G::Ring>(&standard, &x.sum(&standard)?, fraction, w.epsilon, G::F)?;
     let rows = Tensor::<E, G>::new(rows);
-    mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)?.rescale(&ctx.step("rescale")?)
+    mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)?.rescale(ctx, "rescale")
 }
 
 /// A pointwise function.

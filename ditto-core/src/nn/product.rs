@@ -113,43 +113,38 @@ impl<E: Engine, T: Fixed> Unscaled<E> for Tensor<E, T> {
     }
 }
 
-/// The conversion that `#[secure_model]` inserts where a format is written down: a product is rescaled, a tensor that
-/// already has the format is left alone.
+/// The conversion that `#[secure_model]` inserts where a format is written down: a product is rescaled, whatever already
+/// has the type is left alone.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become `{Target}`",
+    label = "this has another format than the one written down",
     note = "a product becomes a tensor of any format by rescaling; a tensor changes format only by `upcast` or `downcast`"
 )]
 pub trait Rescale<E: Engine, Target> {
-    /// The value in the target format.
+    /// The value in the target format. Narrows `ctx` by `name` only if there is something to do.
     ///
     /// # Error
     /// Less than 1 ulp of the target, unbiased. Never a wrap while the product stays below 2^(K-2) - 2^shift in
     /// magnitude (as an integer).
     /// # Cost
     /// A product: 2 hops; 2 K2 bits online; 2 (K2 - K + shift) bits offline; if K2 <= K - shift, 1 hop and nothing
-    /// offline. A tensor: nothing.
-    fn rescale(&self, ctx: &Ctx<'_, E>) -> Result<Target>;
+    /// offline. Anything else: nothing.
+    fn rescale(self, ctx: &Ctx<'_, E>, name: &str) -> Result<Target>;
 }
 
-impl<E: Engine, T: Fixed> Rescale<E, Self> for Tensor<E, T> {
-    fn rescale(&self, _: &Ctx<'_, E>) -> Result<Self> {
-        Ok(self.clone())
-    }
-}
-
-impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>> Rescale<E, Self> for Product<E, A, B> {
-    fn rescale(&self, _: &Ctx<'_, E>) -> Result<Self> {
-        Ok(self.clone())
+impl<E: Engine, T> Rescale<E, T> for T {
+    fn rescale(self, _: &Ctx<'_, E>, _: &str) -> Result<T> {
+        Ok(self)
     }
 }
 
 impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, T: Fixed> Rescale<E, Tensor<E, T>> for Product<E, A, B> {
-    fn rescale(&self, ctx: &Ctx<'_, E>) -> Result<Tensor<E, T>> {
+    fn rescale(self, ctx: &Ctx<'_, E>, name: &str) -> Result<Tensor<E, T>> {
         const { assert!(T::F <= A::F + B::F, "rescaling cannot add fractional bits") };
         let drop = i64::from(A::F + B::F) - i64::from(T::F) - i64::from(self.exponent);
         let Ok(drop) = u32::try_from(drop) else {
             return Err(Error::Exponent { op: "rescale", lhs: self.exponent, rhs: 0 });
         };
-        Ok(Tensor::new(E::rescale::<A::Ring, T::Ring>(ctx, &self.sum, drop)?))
+        Ok(Tensor::new(E::rescale::<A::Ring, T::Ring>(&ctx.step(name)?, &self.sum, drop)?))
     }
 }

@@ -27,6 +27,17 @@ impl Client {
         Self { links }
     }
 
+    /// Tells the parties what they will run: bytes that the caller's [`Party`](super::Party) code understands.
+    pub fn announce(&self, job: &[u8]) -> Result<()> {
+        let address = Address::new(reserved::SETUP, reserved::INPUT, 0);
+        self.links.iter().try_for_each(|l| l.send(Message::new(address, 0, job.to_vec()))).map_err(Error::from)
+    }
+
+    /// Waits until all parties have loaded the weights.
+    pub fn loaded(&self) -> Result<()> {
+        self.ready(reserved::SETUP)
+    }
+
     /// Begins a request: sends fresh input seeds, seed 0 to P0 and P2, seed 1 to P1 and P2. The parties preprocess.
     pub fn begin(&self, batch: u64) -> Result<[Seed; 2]> {
         let seeds = [Seed::fresh(), Seed::fresh()];
@@ -72,6 +83,11 @@ impl Client {
         let values =
             a.iter().zip(&b).map(|(a, b)| decode(a.wrapping_sub(b).low(k).signed(k), M::Output::F) as f32);
         Array::new(output.clone(), values.collect())
+    }
+
+    /// Bytes that [`Self::finish`] sends for an input: its masked value to each evaluator.
+    pub fn input_bytes<M: SecureModel>(&self, x: &Array<f32>) -> u64 {
+        2 * packed_len(x.len(), M::Input::K) as u64
     }
 
     /// What each party counted and used in a request that has ended.

@@ -4,6 +4,7 @@ use crate::ctx::Ctx;
 use crate::engine::{Meter, Program};
 use crate::error::Result;
 use crate::fixed::Fixed;
+use crate::kernel::packed_len;
 use crate::mpc::Dealt;
 use crate::nn::{Engine, Tensor, WeightSource};
 use crate::tensor::Shape;
@@ -47,9 +48,11 @@ pub fn program<M: SecureModel>(model: &M, length: usize) -> Result<(Program, [u8
     Ok((program, digest, out))
 }
 
-/// Bytes of input and output: m to each evaluator, and a share from each.
-pub(crate) fn edges<M: SecureModel>(input: usize, output: usize) -> Cost {
-    use crate::kernel::packed_len;
-    let bytes = 2 * (packed_len(input, M::Input::K) + packed_len(output, M::Output::K));
-    Cost { online: bytes as u64, ..Cost::default() }
+/// Everything that one request of `length` sends: the program, the masked input to each evaluator, and an output share
+/// from each.
+pub fn request_cost<M: SecureModel>(model: &M, length: usize) -> Result<Cost> {
+    let (program, _, output) = program(model, length)?;
+    let input = packed_len(model.input_shape(length).len(), M::Input::K);
+    let output = packed_len(output.len(), M::Output::K);
+    Ok(Cost { online: program.total.online + 2 * (input + output) as u64, ..program.total })
 }

@@ -40,6 +40,8 @@ pub struct Report {
     pub offline_bytes: u64,
     /// Longest chain of dependent messages between the evaluators.
     pub hops: u32,
+    /// Most memory that this process ever held, in bytes; 0 where the system does not tell.
+    pub peak_rss_bytes: u64,
     /// Microseconds of preprocessing.
     pub preprocess_micros: u64,
     /// Microseconds from the input to the output.
@@ -47,10 +49,16 @@ pub struct Report {
 }
 
 impl Report {
-    const BYTES: usize = 36;
+    const BYTES: usize = 44;
 
     fn encode(&self) -> Vec<u8> {
-        let words = [self.online_bytes, self.offline_bytes, self.preprocess_micros, self.online_micros];
+        let words = [
+            self.online_bytes,
+            self.offline_bytes,
+            self.preprocess_micros,
+            self.online_micros,
+            self.peak_rss_bytes,
+        ];
         words.iter().flat_map(|w| w.to_le_bytes()).chain(self.hops.to_le_bytes()).collect()
     }
 
@@ -64,7 +72,8 @@ impl Report {
             offline_bytes: word(1)?,
             preprocess_micros: word(2)?,
             online_micros: word(3)?,
-            hops: u32::from_le_bytes(bytes[32..].try_into().ok()?),
+            peak_rss_bytes: word(4)?,
+            hops: u32::from_le_bytes(bytes[40..].try_into().ok()?),
         })
     }
 }
@@ -109,6 +118,21 @@ impl Party {
     /// Which server this is.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What the client announced; at most `limit` bytes.
+    pub fn job(&self, limit: usize) -> Result<Vec<u8>> {
+        let address = Address::new(reserved::SETUP, reserved::INPUT, 0);
+        Ok(self.links.client.recv_bounded(address, limit)?.payload)
+    }
+
+    /// Tells the client that the weights are loaded.
+    pub fn loaded(&self) -> Result<()> {
+        self.tell_ready(reserved::SETUP)
+    }
+
+    fn tell_ready(&self, batch: u64) -> Result<()> {
+        Ok(self.links.client.send(Message::new(Address::new(batch, reserved::REPORT, 0), 0, Vec::new()))?)
     }
 
     /// Tells everybody that this party stops.
@@ -207,11 +231,12 @@ impl Party {
             offline_bytes: if self.role == Role::P2 { sent() - before } else { 0 },
             ..Report::default()
         };
-        self.links.client.send(Message::new(Address::new(batch, reserved::REPORT, 0), 0, Vec::new()))?;
+        self.tell_ready(batch)?;
 
         if let Some(weights) = &weights.online {
             self.online(model, weights, batch, (own, &shape), &store, program.steps.clone(), &mut report)?;
         }
+        report.peak_rss_bytes = peak_rss_bytes();
         let message = Message::new(Address::new(batch, reserved::REPORT, 1), 0, report.encode());
         self.links.client.send(message)?;
         Ok(report)
@@ -255,4 +280,11 @@ impl Party {
         report.online_micros = started.elapsed().as_micros() as u64;
         Ok(())
     }
+}
+
+/// The process's resident set at its largest, as Linux tells it.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    kibibytes.map_or(0, |k: u64| k * 1024)
 }

@@ -108,6 +108,7 @@ pub(crate) fn softmax_attend<P: Primitives, W: RingWord, V: RingWord, T: RingWor
                 high: log2_ceil(n) as i32 + 1,
                 out_fraction: quotient_fraction,
                 out_width: WIDE,
+                index: 11,
             };
             inverse(ctx, &sum, &spec)
         }),

@@ -27,12 +27,12 @@ pub(crate) struct InverseSpec {
     pub(crate) out_fraction: u32,
     /// Ring of the result.
     pub(crate) out_width: u32,
+    /// Index bits of each table; a segment of o octaves gets 2^(index - o - 1) entries in its lowest one.
+    pub(crate) index: u32,
 }
 
 /// Bits of a first guess's mantissa.
 const MANTISSA: u32 = 10;
-/// Index bits of a segment's table.
-const INDEX: u32 = 12;
 
 impl InverseSpec {
     /// Edges of the three segments, as exponents of two.
@@ -85,7 +85,7 @@ impl InverseSpec {
     fn table(&self, g: i32, segments: &Segments, width: u32) -> Result<Lookup> {
         // The value modulo twice the segment's end, so that the next segment has taken over before it wraps.
         let bits = ((self.edge(g + 1) + 1 + self.fraction as i32).max(1) as u32).min(width);
-        let drop = bits.saturating_sub(INDEX.min(MAX_INDEX_BITS));
+        let drop = bits.saturating_sub(self.index.min(MAX_INDEX_BITS));
         let unit = power_of_two(drop as i32 - self.fraction as i32);
         let scale = power_of_two(self.out_fraction as i32 - segments.shifts[g as usize] as i32);
         let limit = power_of_two(MANTISSA as i32) - 1.0;
@@ -109,8 +109,8 @@ impl InverseSpec {
 /// # Output
 /// The inverse at `out_fraction` in Z_{2^out_width}.
 /// # Error
-/// Relative error below 2^-12 plus 1 ulp (first guess from tables of 2^12 entries with 10-bit mantissas, one Newton
-/// step). Outside the range: wrong.
+/// With a first guess of relative error d = 2^-9 + 2^(o - index) (half of the latter for the root), o the octaves of a
+/// segment: d^2 for the reciprocal, 1.5 d^2 for the root, plus 1 ulp. Outside the range: wrong.
 /// # Protocol
 /// Three tables, one per third of the octaves, of which the last with its flag set wins; beside them x is lifted to
 /// the ring of the Newton step, which is one polynomial of opened values.

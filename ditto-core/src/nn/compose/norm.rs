@@ -10,11 +10,11 @@ use crate::tensor::{Permute, Reshape, Shape, SumLast};
 
 /// Fractional bits of the numbers that statistics are made of.
 const FRACTION: u32 = 12;
-/// Variances and squared lengths lie in [2^-10, 2^10) after scaling by (d / 2^ceil(log2 d))^2.
-const LOW: i32 = -10;
+/// Variances and squared lengths lie in [2^-12, 2^10) after scaling by (d / 2^ceil(log2 d))^2 > 1/4.
+const LOW: i32 = -12;
 const HIGH: i32 = 10;
 /// Fractional bits of a variance.
-const VARIANCE_FRACTION: u32 = 20;
+const VARIANCE_FRACTION: u32 = 22;
 /// Fractional bits of an inverse square root; at least 2^-5.
 const RSQRT_FRACTION: u32 = 17;
 /// Ring of a quotient.
@@ -30,7 +30,7 @@ fn column<P: Primitives>(x: &P::Masked<u64>) -> Result<P::Masked<u64>> {
 /// Rows less their mean, over their standard deviation.
 ///
 /// # Inputs
-/// `x` [.., d], a sum at `fraction`, with |x| < 2^(k-2-fraction) and row variance in [2^-8, 2^10).
+/// `x` [.., d], a sum at `fraction`, with |x| < 2^(k-2-fraction) and row variance in [2^-10, 2^10).
 /// # Output
 /// `(x - mean) / sqrt(variance + epsilon)` at `out_fraction` in Z_{2^out_width}; |result| < 64.
 /// # Error
@@ -89,6 +89,7 @@ fn inverse_root<P: Primitives>(ctx: &Ctx<'_, P>, x: &P::Masked<u64>) -> Result<P
         high: HIGH,
         out_fraction: RSQRT_FRACTION,
         out_width: WIDE,
+        index: 13,
     };
     inverse(ctx, x, &spec)
 }
@@ -96,7 +97,7 @@ fn inverse_root<P: Primitives>(ctx: &Ctx<'_, P>, x: &P::Masked<u64>) -> Result<P
 /// Rows scaled to Euclidean length 1.
 ///
 /// # Inputs
-/// `x` [.., d] at `fraction` <= 12, row length between 2^-5 and 2^5.
+/// `x` [.., d] at `fraction` <= 12, row length between 2^-6 and 2^5.
 /// # Output
 /// `x / |x|` at `out_fraction` in Z_{2^out_width}.
 /// # Error
@@ -149,7 +150,7 @@ pub(crate) fn mean_rows<P: Primitives, W: RingWord, T: RingWord>(
     let &[n, d] = x.shape().dims() else {
         return Err(Error::shape("mean_rows", x.shape(), &Shape::new(&[0, 0])));
     };
-    if n == 0 || x.width() >= WIDE || out_fraction > fraction {
+    if n == 0 || x.width() >= WIDE || out_fraction > fraction + 16 {
         return Err(Error::Unsupported("a mean of no rows or of this format"));
     }
     let sum = x

@@ -1,0 +1,235 @@
+//! `#[secure_model]`.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote};
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, FnArg, Generics, Item, Pat, Path, ReturnType, Signature, Token, Type, parse_quote};
+
+use crate::errors::Errors;
+use crate::generate::{Generate, ctx};
+use crate::lower::Lower;
+use crate::types::{Secrecy, Types, declared_engine, fresh};
+
+/// `crate = path, public(A, B)`.
+pub(crate) struct Options {
+    root: Path,
+    public: Vec<String>,
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut options = Self { root: parse_quote!(::ditto_core::__macro), public: Vec::new() };
+        while !input.is_empty() {
+            if input.peek(Token![crate]) {
+                input.parse::<Token![crate]>()?;
+                input.parse::<Token![=]>()?;
+                let path = Path::parse_mod_style(input)?;
+                options.root = parse_quote!(#path::__macro);
+            } else {
+                let key: Ident = input.parse()?;
+                if key != "public" {
+                    return Err(syn::Error::new(
+                        key.span(),
+                        format!("unknown option `{key}`; there are `crate = path` and `public(Type, ..)`"),
+                    ));
+                }
+                let inner;
+                syn::parenthesized!(inner in input);
+                let names = Punctuated::<Ident, Token![,]>::parse_terminated(&inner)?;
+                options.public.extend(names.iter().map(ToString::to_string));
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What the attribute stands on, expanded; errors stand next to an item of the same interface.
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let parsed =
+        syn::parse2::<Options>(options).and_then(|options| Ok((options, syn::parse2::<Item>(item.clone())?)));
+    let (options, parsed) = match parsed {
+        Ok(parsed) => parsed,
+        Err(e) => return with_error(&e, item),
+    };
+    match parsed {
+        Item::Fn(function) => expand_fn(&options, function),
+        Item::Impl(block) => expand_impl(&options, block),
+        other => with_error(
+            &syn::Error::new_spanned(
+                other,
+                "`#[secure_model]` stands on functions and on `impl` blocks; put it on each of them",
+            ),
+            item,
+        ),
+    }
+}
+
+fn with_error(error: &syn::Error, item: TokenStream) -> TokenStream {
+    let error = error.to_compile_error();
+    quote!(#error #item)
+}
+
+/// The engine's name, and whether the macro must declare it.
+fn engine_of(generics: &Generics, item: &impl ToTokens) -> (Ident, bool) {
+    match declared_engine(generics) {
+        Some(engine) => (engine, false),
+        None => (fresh("E", item), true),
+    }
+}
+
+fn declare(engine: &Ident, generics: &mut Generics, root: &Path) {
+    let at = generics.lifetimes().count();
+    generics.params.insert(at, parse_quote!(#engine: #root::Engine));
+    generics.lt_token.get_or_insert_with(Default::default);
+    generics.gt_token.get_or_insert_with(Default::default);
+}
+
+fn expand_fn(options: &Options, mut function: syn::ItemFn) -> TokenStream {
+    let (engine, declares) = engine_of(&function.sig.generics, &function);
+    let types = Types::new(engine.clone(), options.public.clone()).with_generics(&function.sig.generics);
+    if declares {
+        declare(&engine, &mut function.sig.generics, &options.root);
+    }
+    let mut errors = Errors::default();
+    let body = model_fn(options, &types, &[], &mut function.sig, &function.block, &mut errors);
+    let syn::ItemFn { attrs, vis, sig, .. } = &function;
+    finish(errors, quote!(#(#attrs)* #vis #sig), body)
+}
+
+/// A function with its body, or with its errors.
+fn finish(errors: Errors, head: TokenStream, body: TokenStream) -> TokenStream {
+    match errors.finish(()) {
+        Ok(()) => quote!(#head { #body }),
+        Err(e) => {
+            let e = e.to_compile_error();
+            quote!(#[allow(unused)] #head { #e ::core::unreachable!() })
+        }
+    }
+}
+
+fn expand_impl(options: &Options, mut block: syn::ItemImpl) -> TokenStream {
+    let mut errors = Errors::default();
+    if let Some((_, path, _)) = &block.trait_ {
+        errors.at(
+            path,
+            "methods of a trait keep the trait's signature; put `#[secure_model]` on an inherent `impl`",
+        );
+    }
+    let (engine, declares) = engine_of(&block.generics, &block);
+    let types = Types::new(engine.clone(), options.public.clone()).with_generics(&block.generics);
+    if let Some(ty) = errors.take(types.rewrite(&block.self_ty)) {
+        *block.self_ty = ty;
+    }
+    if declares {
+        declare(&engine, &mut block.generics, &options.root);
+    }
+    let own: Vec<String> = block
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            syn::ImplItem::Fn(f) => Some(f.sig.ident.to_string()),
+            _ => None,
+        })
+        .collect();
+    let items: Vec<TokenStream> = std::mem::take(&mut block.items)
+        .into_iter()
+        .map(|item| match item {
+            syn::ImplItem::Fn(mut f) => {
+                let mut errors = Errors::default();
+                let types = types.with_generics(&f.sig.generics);
+                let body = model_fn(options, &types, &own, &mut f.sig, &f.block, &mut errors);
+                let syn::ImplItemFn { attrs, vis, sig, .. } = &f;
+                finish(errors, quote!(#(#attrs)* #vis #sig), body)
+            }
+            other => other.to_token_stream(),
+        })
+        .collect();
+    let errors = errors.finish(()).err().map(|e| e.to_compile_error());
+    let syn::ItemImpl { attrs, generics, self_ty, .. } = &block;
+    let (generics, _, where_clause) = generics.split_for_impl();
+    quote!(#errors #(#attrs)* impl #generics #self_ty #where_clause { #(#items)* })
+}
+
+/// Puts the engine and the context into a signature, and gives the body's statements.
+fn model_fn(
+    options: &Options,
+    types: &Types,
+    own_methods: &[String],
+    sig: &mut Signature,
+    block: &syn::Block,
+    errors: &mut Errors,
+) -> TokenStream {
+    check_signature(sig, errors);
+    let result: Type = match &sig.output {
+        ReturnType::Default => parse_quote!(()),
+        ReturnType::Type(_, ty) => (**ty).clone(),
+    };
+    let under_engine = errors.take(types.rewrite(&result)).unwrap_or_else(|| result.clone());
+    let converted = types.converts(&result).then(|| under_engine.clone());
+    let mut lower = Lower::new(types, own_methods, converted);
+    for input in &mut sig.inputs {
+        match input {
+            FnArg::Receiver(_) => {}
+            FnArg::Typed(arg) => {
+                let public = take_public(&mut arg.attrs);
+                let secrecy = if public { Secrecy::Public } else { types.secrecy(&arg.ty) };
+                let rewritten = if public { Ok((*arg.ty).clone()) } else { types.rewrite(&arg.ty) };
+                let ty = lower.errors.take(rewritten);
+                if let Pat::Ident(p) = &*arg.pat
+                    && p.ident == "ctx"
+                {
+                    lower
+                        .errors
+                        .at(p, "the macro adds the context itself; remove this parameter or rename it");
+                }
+                lower.parameter(&arg.pat, ty.clone(), secrecy);
+                if let Some(ty) = ty {
+                    *arg.ty = ty;
+                }
+            }
+        }
+    }
+    let body = lower.body(block);
+    if let Err(e) = std::mem::take(&mut lower.errors).finish(()) {
+        errors.push(e);
+    }
+
+    let root = &options.root;
+    let (engine, ctx) = (types.engine(), ctx());
+    let at = usize::from(sig.receiver().is_some());
+    sig.inputs.insert(at, parse_quote!(#ctx: &#root::Ctx<'_, #engine>));
+    sig.output = parse_quote!(-> #root::Result<#under_engine>);
+
+    let generate = Generate::new(root, engine);
+    let unit = matches!(&result, Type::Tuple(t) if t.elems.is_empty());
+    generate.function(&body, unit)
+}
+
+fn check_signature(sig: &Signature, errors: &mut Errors) {
+    if let Some(token) = &sig.asyncness {
+        errors.at(
+            token,
+            "`async` is not part of model code; protocol calls block, and `join!` runs them side by side",
+        );
+    }
+    if let Some(token) = &sig.unsafety {
+        errors
+            .at(token, "`unsafe` is not part of model code; call a function of plain Rust in `public!(..)`");
+    }
+    if let Some(token) = &sig.constness {
+        errors.at(token, "model code is not `const`: every operation may talk; remove it");
+    }
+    if let Some(token) = &sig.abi {
+        errors.at(token, "model code has no foreign interface; remove `extern`");
+    }
+}
+
+fn take_public(attrs: &mut Vec<Attribute>) -> bool {
+    let before = attrs.len();
+    attrs.retain(|a| !a.path().is_ident("public"));
+    attrs.len() < before
+}

@@ -1,0 +1,208 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use clap::ValueEnum;
+use ditto_core::error::Error;
+use ditto_core::mpc::Role;
+use ditto_core::net::tcp::{Runtime, Session};
+use ditto_core::net::{Channel, Limits, Link, Peer, SessionId, connect, pair};
+use ditto_core::session::Links;
+use serde::Serialize;
+
+use super::RunError;
+use super::party::serve;
+
+/// Which network a run's time is modelled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// This machine's loopback, nothing added
+    None,
+    /// 5 Gbit/s, 0.4 ms round trip (modelled)
+    Lan,
+    /// 400 Mbit/s, 40 ms round trip (modelled)
+    Wan,
+}
+
+impl Network {
+    /// Its link.
+    pub fn link(self) -> Link {
+        match self {
+            Self::None => Link::NONE,
+            Self::Lan => Link::LAN,
+            Self::Wan => Link::WAN,
+        }
+    }
+}
+
+/// How the three parties exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Launch {
+    /// Three processes that talk over loopback TCP.
+    Processes,
+    /// Threads of this process.
+    Threads,
+}
+
+/// Running parties and the links to them.
+pub(super) struct Parties {
+    pub(super) client: [Arc<dyn Channel>; 3],
+    pub(super) owner: [Arc<dyn Channel>; 3],
+    running: Running,
+    // Keeps the sockets' threads alive.
+    _runtime: Option<Runtime>,
+}
+
+enum Running {
+    Processes(Vec<(Role, Child)>),
+    Threads(Vec<(Role, JoinHandle<Result<(), RunError>>)>),
+}
+
+impl Launch {
+    pub(super) fn start(self, limits: Limits) -> Result<Parties, RunError> {
+        match self {
+            Self::Processes => processes(limits),
+            Self::Threads => threads(limits),
+        }
+    }
+}
+
+fn threads(limits: Limits) -> Result<Parties, RunError> {
+    let mut peers: [[Option<Arc<dyn Channel>>; 3]; 3] = Default::default();
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        let (x, y) = pair(Role::ALL[a].peer(), Role::ALL[b].peer(), limits);
+        peers[a][b] = Some(Arc::new(x));
+        peers[b][a] = Some(Arc::new(y));
+    }
+    let (mut clients, mut owners, mut running) = (Vec::new(), Vec::new(), Vec::new());
+    for (role, peers) in Role::ALL.into_iter().zip(peers) {
+        let (client, to_client) = pair(Peer::Client, role.peer(), limits);
+        let (owner, to_owner) = pair(Peer::Owner, role.peer(), limits);
+        clients.push(Arc::new(client) as Arc<dyn Channel>);
+        owners.push(Arc::new(owner) as Arc<dyn Channel>);
+        let links = Links { peers, client: Arc::new(to_client) };
+        let to_owner: Arc<dyn Channel> = Arc::new(to_owner);
+        let thread = std::thread::Builder::new().name(format!("ditto-{role}"));
+        let body = move || serve(role, links, &to_owner, limits.time_limit);
+        let handle = thread.spawn(body).map_err(|e| failed(role, &e))?;
+        running.push((role, handle));
+    }
+    Ok(Parties {
+        client: three(clients)?,
+        owner: three(owners)?,
+        running: Running::Threads(running),
+        _runtime: None,
+    })
+}
+
+fn failed(role: Role, what: &dyn ToString) -> RunError {
+    RunError::Process { role: role.to_string(), what: what.to_string() }
+}
+
+fn three(links: Vec<Arc<dyn Channel>>) -> Result<[Arc<dyn Channel>; 3], RunError> {
+    links.try_into().map_err(|_| RunError::Core(Error::Internal("three links are needed")))
+}
+
+fn processes(limits: Limits) -> Result<Parties, RunError> {
+    let id: [u8; 16] = rand::random();
+    let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
+    let program = std::env::current_exe().map_err(|e| failed(Role::P0, &e))?;
+    let mut children = Children(Vec::new());
+    let mut addresses = Vec::new();
+    for role in Role::ALL {
+        let child = Command::new(&program)
+            .args(["party", "--role", &role.to_string(), "--session", &hex])
+            .args(["--time-limit", &limits.time_limit.as_secs().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| failed(role, &e))?;
+        children.0.push((role, child));
+        let child = &mut children.0[role.index()].1;
+        let stdout = child.stdout.take().ok_or_else(|| failed(role, &"it has no standard output"))?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).map_err(|e| failed(role, &e))?;
+        let address: SocketAddr =
+            line.trim().parse().map_err(|_| failed(role, &"it did not say on which port it listens"))?;
+        addresses.push(address);
+    }
+    let line = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    for (role, child) in &mut children.0 {
+        let mut stdin = child.stdin.take().ok_or_else(|| failed(*role, &"it has no standard input"))?;
+        writeln!(stdin, "{line}").map_err(|e| failed(*role, &e))?;
+    }
+    let runtime = Runtime::new(1).map_err(Error::from)?;
+    let link = |local: Peer| -> Result<[Arc<dyn Channel>; 3], RunError> {
+        let session = Session { local, id: SessionId(id), limits };
+        let links = Role::ALL.into_iter().map(|role| {
+            let link = connect(&runtime, addresses[role.index()], &session, role.peer()).map_err(Error::from)?;
+            Ok(Arc::new(link) as Arc<dyn Channel>)
+        });
+        three(links.collect::<Result<_, RunError>>()?)
+    };
+    let (client, owner) = (link(Peer::Client)?, link(Peer::Owner)?);
+    let running = Running::Processes(std::mem::take(&mut children.0));
+    Ok(Parties { client, owner, running, _runtime: Some(runtime) })
+}
+
+/// Kills what is left when starting fails half-way.
+struct Children(Vec<(Role, Child)>);
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.0 {
+            // It may have ended by itself; either way it must not stay.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Parties {
+    /// Tells all parties to stop, then waits for them.
+    pub(super) fn abort(&self, reason: &str) {
+        self.client.iter().chain(&self.owner).for_each(|link| link.abort(reason));
+    }
+
+    /// Waits for the parties to end; the first failure counts.
+    pub(super) fn join(&mut self) -> Result<(), RunError> {
+        match &mut self.running {
+            Running::Threads(threads) => {
+                let ended = threads.drain(..).map(|(role, thread)| match thread.join() {
+                    Ok(result) => result,
+                    Err(_) => Err(failed(role, &"its thread panicked")),
+                });
+                ended.collect::<Vec<_>>().into_iter().collect()
+            }
+            Running::Processes(children) => {
+                let mut result = Ok(());
+                for (role, mut child) in children.drain(..) {
+                    let status = child.wait().map_err(|e| failed(role, &e))?;
+                    if !status.success() && result.is_ok() {
+                        result = Err(failed(role, &format!("ended with {status}")));
+                    }
+                }
+                result
+            }
+        }
+    }
+
+    /// Process identifiers of the parties; empty for threads.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        match &self.running {
+            Running::Threads(_) => Vec::new(),
+            Running::Processes(children) => children.iter().map(|(_, c)| c.id()).collect(),
+        }
+    }
+}
+
+impl Drop for Parties {
+    fn drop(&mut self) {
+        if let Running::Processes(children) = &mut self.running {
+            drop(Children(std::mem::take(children)));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::io::{BufRead, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ditto_core::error::Error;
+use ditto_core::mpc::Role;
+use ditto_core::net::tcp::{Listener, Runtime, Session};
+use ditto_core::net::{Channel, Limits, Peer, SessionId, connect};
+use ditto_core::session::{Links, Manifest, Party, Received, SecureModel, Served};
+
+use super::{Job, RunError};
+use crate::heads::{Visit, with_model};
+use crate::report::chain;
+
+/// A party for one session: agrees on keys, takes in the job and the weights, serves every request.
+///
+/// After an error the other parties, the client and the owner are told before this returns.
+pub(super) fn serve(
+    role: Role,
+    links: Links,
+    owner: &Arc<dyn Channel>,
+    patience: Duration,
+) -> Result<(), RunError> {
+    let everybody: Vec<Arc<dyn Channel>> =
+        links.peers.iter().flatten().chain([&links.client, owner]).cloned().collect();
+    let result = session(role, links, owner, patience);
+    if let Err(error) = &result {
+        let reason = chain(error);
+        everybody.iter().for_each(|link| link.abort(&reason));
+    }
+    result
+}
+
+fn session(role: Role, links: Links, owner: &Arc<dyn Channel>, patience: Duration) -> Result<(), RunError> {
+    let party = Party::establish(role, links, patience)?;
+    let job = Job::decode(&party.job(Job::LIMIT)?)?;
+    with_model(job.plan, &job.architecture, Serve { party: &party, owner, lengths: &job.lengths })?;
+    owner.close().map_err(Error::from)?;
+    Ok(party.close()?)
+}
+
+struct Serve<'a> {
+    party: &'a Party,
+    owner: &'a Arc<dyn Channel>,
+    lengths: &'a [usize],
+}
+
+impl Visit for Serve<'_> {
+    type Out = ditto_core::Result<()>;
+    fn visit<M: SecureModel>(self, model: &M) -> Self::Out {
+        let role = self.party.role();
+        let weights = {
+            let received = Received::receive(role, &**self.owner, &Manifest::of(model)?)?;
+            Served::new(model, &received, role)?
+        };
+        self.party.loaded()?;
+        for (i, &length) in self.lengths.iter().enumerate() {
+            self.party.serve(model, &weights, i as u64 + 1, length)?;
+        }
+        Ok(())
+    }
+}
+
+/// One party as a process of its own: binds a loopback port, says which on standard output, reads the three parties'
+/// addresses from standard input, connects, serves.
+pub fn party_process(role: Role, session: SessionId, limits: Limits) -> Result<(), RunError> {
+    let failed = |what: String| RunError::Process { role: role.to_string(), what };
+    let runtime = Runtime::new(1).map_err(Error::from)?;
+    let listener =
+        Listener::bind(&runtime, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).map_err(Error::from)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", listener.address()).and_then(|()| out.flush()).map_err(|e| failed(e.to_string()))?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|e| failed(e.to_string()))?;
+    let addresses: Vec<SocketAddr> = line
+        .split_whitespace()
+        .map(|a| a.parse().map_err(|_| failed(format!("`{a}` is not an address"))))
+        .collect::<Result<_, _>>()?;
+    if addresses.len() != 3 {
+        return Err(failed("three addresses are needed on standard input".to_owned()));
+    }
+
+    let session = Session { local: role.peer(), id: session, limits };
+    let mut peers: [Option<Arc<dyn Channel>>; 3] = [None, None, None];
+    for lower in Role::ALL.into_iter().filter(|&r| r < role) {
+        let link = connect(&runtime, addresses[lower.index()], &session, lower.peer()).map_err(Error::from)?;
+        peers[lower.index()] = Some(Arc::new(link));
+    }
+    let mut expected: Vec<Peer> = Role::ALL.into_iter().filter(|&r| r > role).map(Role::peer).collect();
+    expected.extend([Peer::Client, Peer::Owner]);
+    let (mut client, mut owner) = (None, None);
+    while !expected.is_empty() {
+        let link = listener.accept(&session, &expected).map_err(Error::from)?;
+        let peer = link.peer();
+        expected.retain(|&p| p != peer);
+        let link: Arc<dyn Channel> = Arc::new(link);
+        match peer {
+            Peer::P0 => peers[0] = Some(link),
+            Peer::P1 => peers[1] = Some(link),
+            Peer::P2 => peers[2] = Some(link),
+            Peer::Client => client = Some(link),
+            Peer::Owner => owner = Some(link),
+        }
+    }
+    let (Some(client), Some(owner)) = (client, owner) else {
+        return Err(failed("client or owner did not connect".to_owned()));
+    };
+    serve(role, Links { peers, client }, &owner, limits.time_limit)
+}

@@ -1,0 +1,136 @@
+use std::path::Path;
+
+use ditto_core::session::{Floats, clear};
+use ditto_core::tensor::Array;
+use serde::Serialize;
+
+use super::{Job, RunError};
+use crate::architecture::Architecture;
+use crate::checkpoint::Checkpoint;
+use crate::config::{BertConfig, Head};
+use crate::embeddings::{BertFloats, Embeddings};
+use crate::heads::{PlanName, Visit, with_model};
+use crate::text::Tokenizer;
+
+/// A checkpoint and texts, with what client and owner know of them.
+#[derive(Debug)]
+pub struct Task {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// Its head.
+    pub head: Head,
+    /// What the parties are told.
+    pub job: Job,
+    /// The texts.
+    pub texts: Vec<String>,
+    /// Their summed embeddings, [tokens, hidden] each.
+    pub inputs: Vec<Array<f32>>,
+    /// Texts (from 1) that lost their end because the model takes no longer ones.
+    pub truncated: Vec<usize>,
+}
+
+/// An answer to one text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// Of a sentence embedding.
+    Embedding {
+        /// The text.
+        text: String,
+        /// The embedding.
+        embedding: Vec<f32>,
+    },
+    /// Of a classification.
+    Label {
+        /// The text.
+        text: String,
+        /// Name of the most likely class.
+        label: String,
+        /// Its probability.
+        score: f32,
+        /// Logits of all classes.
+        logits: Vec<f32>,
+    },
+}
+
+impl Answer {
+    /// The numbers that the model gave.
+    pub fn values(&self) -> &[f32] {
+        match self {
+            Self::Embedding { embedding, .. } => embedding,
+            Self::Label { logits, .. } => logits,
+        }
+    }
+}
+
+impl Task {
+    /// Opens a checkpoint and encodes texts.
+    pub fn open(dir: &Path, plan: PlanName, texts: Vec<String>) -> Result<Self, RunError> {
+        let config = BertConfig::open(dir)?;
+        let checkpoint = Checkpoint::open(dir)?;
+        let head = Head::detect(&config, &checkpoint)?;
+        let tokenizer = Tokenizer::open(dir).and_then(|t| t.for_model(&config));
+        let tokenizer = tokenizer.map_err(|source| RunError::Text { index: 0, source })?;
+        let embeddings = Embeddings::open(&checkpoint, &config)?;
+        let limit = match &head {
+            Head::Embedding { max_tokens: Some(n), .. } => *n,
+            _ => config.max_position_embeddings,
+        };
+        if texts.is_empty() {
+            return Err(RunError::NoText);
+        }
+        let (mut inputs, mut truncated) = (Vec::new(), Vec::new());
+        for (i, text) in texts.iter().enumerate() {
+            let encoded =
+                tokenizer.encode(text, limit).map_err(|source| RunError::Text { index: i + 1, source })?;
+            if encoded.truncated {
+                truncated.push(i + 1);
+            }
+            inputs.push(embeddings.sum(&encoded)?);
+        }
+        let lengths = inputs.iter().map(|x| x.shape().dims()[0]).collect();
+        let job = Job { plan, architecture: Architecture::new(&config, &head), lengths };
+        Ok(Self { checkpoint, head, job, texts, inputs, truncated })
+    }
+
+    /// The weights as floats.
+    pub fn floats(&self) -> BertFloats<'_> {
+        BertFloats(&self.checkpoint)
+    }
+
+    /// The float reference of every text.
+    pub fn reference(&self) -> Result<Vec<Answer>, RunError> {
+        struct Reference<'a>(&'a dyn Floats, &'a [Array<f32>]);
+        impl Visit for Reference<'_> {
+            type Out = ditto_core::Result<Vec<Array<f32>>>;
+            fn visit<M: ditto_core::session::SecureModel>(self, model: &M) -> Self::Out {
+                let f = clear(model, self.0)?;
+                self.1.iter().map(|x| f(x.clone())).collect()
+            }
+        }
+        let floats = self.floats();
+        // The plan's formats do not matter in floats; its activation must be the checkpoint's own.
+        let outputs =
+            with_model(PlanName::Accurate, &self.job.architecture, Reference(&floats, &self.inputs))?;
+        Ok(outputs.iter().enumerate().map(|(i, y)| self.answer(i, y.data())).collect())
+    }
+
+    /// What the model's output says of text `i`.
+    pub fn answer(&self, i: usize, output: &[f32]) -> Answer {
+        let text = self.texts[i].clone();
+        match &self.head {
+            Head::Embedding { .. } => Answer::Embedding { text, embedding: output.to_vec() },
+            Head::Classification { labels } => {
+                let top = output.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let best = output.iter().position(|&v| v == top).unwrap_or(0);
+                let sum: f32 = output.iter().map(|v| (v - top).exp()).sum();
+                Answer::Label {
+                    text,
+                    label: labels.get(best).cloned().unwrap_or_default(),
+                    score: 1.0 / sum,
+                    logits: output.to_vec(),
+                }
+            }
+        }
+    }
+}
