@@ -43,12 +43,25 @@ const PARALLEL: usize = 1 << 18;
 /// draw the same numbers whatever order they draw them in.
 pub struct Prg {
     aes: Aes128,
+    /// Where words come from instead, in tests of views; with the number of this generator.
+    #[cfg(any(test, feature = "testing"))]
+    script: Option<(u8, std::sync::Arc<crate::testing::Script>)>,
 }
 
 impl Prg {
     /// A generator keyed by `seed`.
     pub fn new(seed: &Seed) -> Self {
-        Self { aes: Aes128::new(&seed.0.into()) }
+        Self {
+            aes: Aes128::new(&seed.0.into()),
+            #[cfg(any(test, feature = "testing"))]
+            script: None,
+        }
+    }
+
+    /// A generator whose words come from a script, as its stream number `stream`.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn scripted(stream: u8, script: std::sync::Arc<crate::testing::Script>) -> Self {
+        Self { script: Some((stream, script)), ..Self::new(&Seed::new([0; 16])) }
     }
 
     /// Number of counter values that `bytes` bytes use.
@@ -87,6 +100,10 @@ impl Prg {
 
     /// `n` uniform elements of Z_{2^k} from blocks `counter..` of `step`; one word is drawn per element.
     pub fn words<W: Word>(&self, step: u32, counter: u64, n: usize, k: u32) -> Vec<W> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some((stream, script)) = &self.script {
+            return script.words(*stream, step, counter, n, k);
+        }
         let mut out = vec![W::default(); n];
         self.fill(step, counter, bytemuck::cast_slice_mut(&mut out));
         if k < W::BITS {

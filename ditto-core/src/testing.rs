@@ -3,20 +3,27 @@
 //! A [`Case`] is code over any [`Primitives`]. [`run`] shares its inputs, lets three parties preprocess and two of them
 //! compute over in-memory channels, reconstructs the output, and reports what was counted beside what was metered.
 
+mod script;
+mod watch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cost::Cost;
 use crate::ctx::{Ctx, Steps};
-use crate::engine::{Meter, Simulate, Simulated};
+use crate::engine::{Meter, Program, Simulate, Simulated, SimulatedWeight};
 use crate::error::{Error, Result};
-use crate::mpc::{Dealt, Evaluator, Mask, Masked, Preprocess, Role, Roles, Share, Store};
-use crate::net::{Channel, Limits, MemoryChannel, Peer, pair};
+use crate::kernel::{PackedB, pack};
+use crate::mpc::{Dealt, Evaluator, Mask, Masked, Preprocess, Role, Roles, Share, Store, Weight};
+use crate::net::{Channel, Limits, Peer, pair};
 use crate::prg::{Prg, Seed};
 use crate::primitives::{Primitives, RingWord};
 use crate::ring::Word;
 use crate::tensor::{Array, Shape};
-use num_traits::{WrappingAdd, WrappingSub};
+use num_traits::WrappingSub;
+
+pub use script::Script;
+use watch::Watched;
 
 /// Code over shares under test.
 pub trait Case: Sync {
@@ -27,6 +34,78 @@ pub trait Case: Sync {
     /// The code.
     fn run<P: Primitives>(&self, ctx: &Ctx<'_, P>, x: &[P::Masked<Self::In>])
     -> Result<P::Masked<Self::Out>>;
+}
+
+/// Code that also multiplies with weights.
+pub trait Weighted: Sync {
+    /// Word of inputs and weights.
+    type In: RingWord;
+    /// Word of the output.
+    type Out: RingWord;
+    /// The code.
+    fn run_weighted<P: Primitives>(
+        &self,
+        ctx: &Ctx<'_, P>,
+        x: &[P::Masked<Self::In>],
+        weights: &[P::Weight<Self::In>],
+    ) -> Result<P::Masked<Self::Out>>;
+}
+
+impl<C: Case> Weighted for C {
+    type In = C::In;
+    type Out = C::Out;
+    fn run_weighted<P: Primitives>(
+        &self,
+        ctx: &Ctx<'_, P>,
+        x: &[P::Masked<C::In>],
+        _: &[P::Weight<C::In>],
+    ) -> Result<P::Masked<C::Out>> {
+        self.run(ctx, x)
+    }
+}
+
+/// What the three parties run: the same code under their two engines. Every [`Weighted`] is one; parts of protocols
+/// that are no [`Primitives`] of their own can be tested by implementing this.
+pub(crate) trait Parties: Sync {
+    type In: RingWord;
+    type Out: RingWord;
+    fn meter(&self, x: &[Dealt<Self::In>], weights: &[Shape]) -> Result<Program>;
+    fn offline(
+        &self,
+        ctx: &Ctx<'_, Preprocess>,
+        x: &[Mask<Self::In>],
+        weights: &[Weight<Self::In>],
+    ) -> Result<()>;
+    fn online(
+        &self,
+        ctx: &Ctx<'_, Evaluator>,
+        x: &[Masked<Self::In>],
+        weights: &[Weight<Self::In>],
+    ) -> Result<Masked<Self::Out>>;
+}
+
+impl<C: Weighted> Parties for C {
+    type In = C::In;
+    type Out = C::Out;
+    fn meter(&self, x: &[Dealt<C::In>], weights: &[Shape]) -> Result<Program> {
+        Meter::read(|ctx| self.run_weighted(ctx, x, weights))
+    }
+    fn offline(
+        &self,
+        ctx: &Ctx<'_, Preprocess>,
+        x: &[Mask<C::In>],
+        weights: &[Weight<C::In>],
+    ) -> Result<()> {
+        self.run_weighted(ctx, x, weights).map(drop)
+    }
+    fn online(
+        &self,
+        ctx: &Ctx<'_, Evaluator>,
+        x: &[Masked<C::In>],
+        weights: &[Weight<C::In>],
+    ) -> Result<Masked<C::Out>> {
+        self.run_weighted(ctx, x, weights)
+    }
 }
 
 /// Signed integers to share in Z_{2^k}.
@@ -59,7 +138,7 @@ pub struct Outcome {
     pub shape: Shape,
     /// Width of the output's ring.
     pub k: u32,
-    /// The output as signed integers (rings of up to 64 bits).
+    /// The output as signed integers; of rings above 64 bits the low 64 bits.
     pub values: Vec<i64>,
     /// What the channels counted.
     pub counted: Cost,
@@ -92,77 +171,141 @@ impl Generators {
         };
         Self { pair: Box::new(move |i| prg(1, i)), input: Box::new(move |i| prg(2, i)) }
     }
+
+    /// A script: streams 0 and 2 are what P0 draws from, 1 and 3 what P1 draws from.
+    pub fn scripted(script: &Arc<Script>) -> Self {
+        let (pairs, inputs) = (script.clone(), script.clone());
+        Self {
+            pair: Box::new(move |i| Prg::scripted(i as u8, pairs.clone())),
+            input: Box::new(move |i| Prg::scripted(2 + i as u8, inputs.clone())),
+        }
+    }
 }
 
 /// Runs a case with three parties under a seed.
 pub fn run<C: Case>(case: &C, inputs: &[Input], seed: u64) -> Result<Outcome> {
-    run_with(case, inputs, &Generators::seeded(seed)).map(|(outcome, _)| outcome)
+    run_weighted(case, inputs, &[], seed)
 }
 
-/// What one evaluator sees: everything it received and drew.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct View(pub Vec<u8>);
-
-/// Runs a case under given generators; also returns the views of P0 and P1 (masked inputs, what they received from the
-/// helper and from each other). Their own masks follow from the generators.
-pub fn run_with<C: Case>(
+/// Runs a case with weights; these are matrices.
+pub fn run_weighted<C: Weighted>(
     case: &C,
     inputs: &[Input],
-    generators: &Generators,
-) -> Result<(Outcome, [View; 2])> {
-    let metered = Meter::read(|ctx| {
-        let x: Vec<_> = inputs.iter().map(|i| Dealt::new(i.shape.clone(), i.k)).collect();
-        case.run(ctx, &x)
-    })?;
-    let mut masks: [Vec<Mask<C::In>>; 3] = Default::default();
-    let mut masked = Vec::new();
-    for (i, input) in inputs.iter().enumerate() {
-        let draw = |which: usize| -> Result<Array<C::In>> {
-            let words = (generators.input)(which).words(i as u32, 0, input.values.len(), input.k);
+    weights: &[Input],
+    seed: u64,
+) -> Result<Outcome> {
+    run_with(case, inputs, weights, &Generators::seeded(seed)).map(|(outcome, _)| outcome)
+}
+
+/// What one evaluator was told: the masked inputs, then every payload that it received from the helper and from the
+/// other evaluator. With what its generators said, this is all that it sees.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct View(pub Vec<Vec<u8>>);
+
+/// A tensor shared with three parties: each one's masks, their sum, and the masked words.
+struct Shared<W> {
+    masks: [Mask<W>; 3],
+    lambda: Array<W>,
+    masked: Array<W>,
+}
+
+impl<W: RingWord> Shared<W> {
+    fn new(input: &Input, index: usize, generators: &Generators) -> Result<Self> {
+        let k = input.k;
+        let draw = |which: usize| -> Result<Array<W>> {
+            let words = (generators.input)(which).words(index as u32, 0, input.values.len(), k);
             Array::new(input.shape.clone(), words)
         };
         let (l0, l1) = (draw(0)?, draw(1)?);
-        let m = input.values.iter().zip(l0.data().iter().zip(l1.data()));
-        let m =
-            m.map(|(&v, (a, b))| C::In::from_i64(v).wrapping_add(a).wrapping_add(b).low(input.k)).collect();
-        masked.push(Array::new(input.shape.clone(), m)?);
-        masks[0].push(Mask::own_part(Role::P0, input.k, l0.clone()));
-        masks[1].push(Mask::own_part(Role::P1, input.k, l1.clone()));
-        masks[2].push(Mask::both(input.k, l0, l1));
+        let lambda = l0.zip(&l1, "mask", |a, b| a.wrapping_add(&b).low(k))?;
+        let m = input.values.iter().zip(lambda.data());
+        let m = m.map(|(&v, l)| W::from_i64(v).wrapping_add(l).low(k)).collect();
+        Ok(Self {
+            masked: Array::new(input.shape.clone(), m)?,
+            lambda,
+            masks: [
+                Mask::own_part(Role::P0, k, l0.clone()),
+                Mask::own_part(Role::P1, k, l1.clone()),
+                Mask::both(k, l0, l1),
+            ],
+        })
+    }
+
+    /// A party's packed matrix before the input is there, and with it.
+    fn weight(&self, role: Role) -> Result<[Weight<W>; 2]> {
+        let &[rows, columns] = self.masked.shape().dims() else {
+            return Err(Error::Internal("a weight is a matrix"));
+        };
+        let k = self.masks[0].width();
+        let packed = |w: &Array<W>| Weight::new(k, Arc::new(PackedB::new(k, w.data(), rows, columns)));
+        if role == Role::P2 {
+            let lambda = packed(&self.lambda);
+            return Ok([lambda.clone(), lambda]);
+        }
+        // P0's output part is m - l0, P1's is l1: what they multiply with.
+        let own = Masked::from_mask(&self.masks[role.index()], self.masked.clone())?;
+        let part = Array::new(self.masked.shape().clone(), own.output_part(role)?)?;
+        Ok([packed(&self.masked), packed(&part)])
+    }
+}
+
+/// Runs a case under given generators; also returns what P0 and P1 were told.
+pub(crate) fn run_with<C: Parties>(
+    case: &C,
+    inputs: &[Input],
+    weights: &[Input],
+    generators: &Generators,
+) -> Result<(Outcome, [View; 2])> {
+    let x: Vec<_> = inputs.iter().map(|i| Dealt::new(i.shape.clone(), i.k)).collect();
+    let shapes: Vec<_> = weights.iter().map(|i| i.shape.clone()).collect();
+    let metered = case.meter(&x, &shapes)?;
+    let share = |(i, input): (usize, &Input)| Shared::<C::In>::new(input, i, generators);
+    let all = inputs.iter().chain(weights).enumerate().map(share).collect::<Result<Vec<_>>>()?;
+    let (x, w) = all.split_at(inputs.len());
+    let masks = Role::ALL.map(|role| x.iter().map(|x| x.masks[role.index()].clone()).collect::<Vec<_>>());
+    let mut matrices: [[Vec<_>; 2]; 3] = Default::default();
+    for (role, [before, with]) in Role::ALL.iter().zip(&mut matrices) {
+        for weight in w {
+            let [a, b] = weight.weight(*role)?;
+            before.push(a);
+            with.push(b);
+        }
     }
     let (a, b) = pair(Peer::P0, Peer::P1, deadline());
     let (helper, from_helper) = pair(Peer::P2, Peer::P1, deadline());
-    let ends: [Arc<MemoryChannel>; 4] = [a, b, helper, from_helper].map(Arc::new);
+    let ends = [a, b, helper, from_helper].map(|end| Arc::new(Watched::new(end)));
     let stores = [0, 1].map(|_| Arc::new(Store::new(usize::MAX, Duration::from_secs(20))));
     let roles = [
         Roles::P0 { prg: (generators.pair)(0), store: stores[0].clone() },
         Roles::P1 { prg: (generators.pair)(1), helper: ends[3].clone(), store: stores[1].clone() },
         Roles::P2 { prg0: (generators.pair)(0), prg1: (generators.pair)(1), link: ends[2].clone() },
     ];
-    let offline = |roles: Roles, masks: &[Mask<C::In>]| {
+    let offline = |roles: Roles| {
         let engine = Preprocess::new(roles, 1);
-        let steps = Steps::follow(metered.steps.clone());
-        case.run(&Ctx::root(&engine, &steps), masks)
+        let (steps, i) = (Steps::follow(metered.steps.clone()), engine.role().index());
+        case.offline(&Ctx::root(&engine, &steps), &masks[i], &matrices[i][0])
     };
-    let online = |role: Role, masks: &[Mask<C::In>]| {
-        let engine = Evaluator::new(role, 1, ends[role.index()].clone(), stores[role.index()].clone());
+    let online = |role: Role| {
+        let i = role.index();
+        let engine = Evaluator::new(role, 1, ends[i].clone(), stores[i].clone());
         let steps = Steps::follow(metered.steps.clone());
-        let x = masks.iter().zip(&masked).map(|(l, m)| Masked::from_mask(l, m.clone()));
+        let x = x.iter().map(|x| Masked::from_mask(&x.masks[i], x.masked.clone()));
         let x = x.collect::<Result<Vec<_>>>()?;
         let ctx = Ctx::root(&engine, &steps);
-        let y = case.run(&ctx, &x)?;
-        Ok::<_, Error>((y, ctx.depth(), engine.transcript(), engine.received()))
+        let y = case.online(&ctx, &x, &matrices[i][1])?;
+        Ok::<_, Error>((y, ctx.depth(), engine.transcript()))
     };
     let died = |_| Error::Internal("a party panicked");
     let [p0, p1, p2] = roles;
     let (y0, y1) = std::thread::scope(|s| {
-        let h2 = s.spawn(|| offline(p2, &masks[2]));
-        let h1 = s.spawn(|| offline(p1, &masks[1]));
-        offline(p0, &masks[0])?;
-        h1.join().map_err(died)??;
+        let h2 = s.spawn(|| offline(p2));
+        let h1 = s.spawn(|| offline(p1));
+        offline(p0)?;
+        // The helper first: if it failed, P1 waits in vain and its error says less.
         h2.join().map_err(died)??;
-        let h1 = s.spawn(|| online(Role::P1, &masks[1]));
-        let y0 = online(Role::P0, &masks[0]);
+        h1.join().map_err(died)??;
+        let h1 = s.spawn(|| online(Role::P1));
+        let y0 = online(Role::P0);
         let y1 = h1.join().map_err(died)?;
         Ok::<_, Error>((y0?, y1?))
     })?;
@@ -184,16 +327,32 @@ pub fn run_with<C: Case>(
         to_helper: sent(3),
     };
     debug_assert_eq!(dealt, outcome.counted.offline);
-    Ok((outcome, [View(y0.3), View(y1.3)]))
+    let told: Vec<_> =
+        inputs.iter().chain(weights).zip(&all).map(|(i, s)| pack(s.masked.data(), i.k)).collect();
+    let view = |from: &[usize]| {
+        View(told.iter().cloned().chain(from.iter().flat_map(|&i| ends[i].received())).collect())
+    };
+    Ok((outcome, [view(&[0]), view(&[3, 1])]))
 }
 
 /// Runs a case in simulation.
 pub fn simulate<C: Case>(case: &C, inputs: &[Input], seed: u8) -> Result<Vec<i64>> {
+    simulate_weighted(case, inputs, &[], seed)
+}
+
+/// Runs a case with weights in simulation.
+pub fn simulate_weighted<C: Weighted>(
+    case: &C,
+    inputs: &[Input],
+    weights: &[Input],
+    seed: u8,
+) -> Result<Vec<i64>> {
     let x = inputs.iter().map(|i| {
         let values = Array::new(i.shape.clone(), i.values.iter().map(|&v| i128::from(v)).collect())?;
         Ok(Simulated::new(values, i.k))
     });
-    let x = x.collect::<Result<Vec<_>>>()?;
-    let y = Simulate::run([seed; 16], |ctx| case.run(ctx, &x))?;
+    let w = weights.iter().map(|i| SimulatedWeight::new(&Array::new(i.shape.clone(), i.values.clone())?));
+    let (x, w) = (x.collect::<Result<Vec<_>>>()?, w.collect::<Result<Vec<_>>>()?);
+    let y = Simulate::run([seed; 16], |ctx| case.run_weighted(ctx, &x, &w))?;
     Ok(y.values().data().iter().map(|&v| v as i64).collect())
 }

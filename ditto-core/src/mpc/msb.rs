@@ -18,8 +18,8 @@ use crate::tensor::{Array, Elem};
 const MAX_DIGIT: u32 = 6;
 
 /// Digit widths of the low k-1 bits, low digit first, as equal as can be.
-fn digits(k: u32) -> Vec<u32> {
-    let n = (k - 1).div_ceil(MAX_DIGIT);
+fn digits(k: u32, widest: u32) -> Vec<u32> {
+    let n = (k - 1).div_ceil(widest);
     if n == 0 {
         return Vec::new();
     }
@@ -29,20 +29,29 @@ fn digits(k: u32) -> Vec<u32> {
 
 /// Cost for `n` signs in Z_{2^k}.
 pub(crate) fn cost(n: usize, k: u32) -> Cost {
-    let digits = digits(k);
+    let digits = digits(k, MAX_DIGIT);
     let hot = digits.iter().map(|&w| Cost::deal(n, 1 << w)).fold(Cost::deal(n, 1), Cost::then);
     let and = Cost::deal(n, 1) + Cost::exchange(n, 2);
     (1..digits.len()).fold(hot, |cost, _| cost + and)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(ctx: &Ctx<'_, Preprocess>, x: &Mask<W>) -> Result<Dealt<u8>> {
+    offline_by(ctx, x, MAX_DIGIT)
+}
+
+/// With digits of at most `widest` bits: tests of views need tiny ones.
+pub(in crate::mpc) fn offline_by<W: Stored + Elem>(
+    ctx: &Ctx<'_, Preprocess>,
+    x: &Mask<W>,
+    widest: u32,
+) -> Result<Dealt<u8>> {
     let (k, n) = (x.k, x.shape.len());
     let lambda = x.lambda();
     let top = lambda.as_ref().map(|l| l.data().iter().map(|l| l.bit(k - 1)).collect());
     let share = ctx.deal_xor::<u8>(n, 1, top)?;
     ctx.keep(share)?;
     let mut position = 0;
-    for (i, width) in digits(k).into_iter().enumerate() {
+    for (i, width) in digits(k, widest).into_iter().enumerate() {
         let digit = |l: &W| (*l >> position).low(width).to_u64() as u32;
         match width {
             1..=3 => deal_digit::<u8>(ctx, n, width, lambda.as_ref().map(|l| l.data().iter().map(digit)))?,
@@ -84,6 +93,14 @@ fn deal_and(ctx: &Ctx<'_, Preprocess>, n: usize) -> Result<()> {
 }
 
 pub(crate) fn online<W: Stored + Elem>(ctx: &Ctx<'_, Evaluator>, x: &Masked<W>) -> Result<Xor<u8>> {
+    online_by(ctx, x, MAX_DIGIT)
+}
+
+pub(in crate::mpc) fn online_by<W: Stored + Elem>(
+    ctx: &Ctx<'_, Evaluator>,
+    x: &Masked<W>,
+    widest: u32,
+) -> Result<Xor<u8>> {
     let (k, n) = (x.k, x.m.len());
     let mut out = ctx.take::<u8>(n)?.to_vec();
     let first = ctx.first();
@@ -94,7 +111,7 @@ pub(crate) fn online<W: Stored + Elem>(ctx: &Ctx<'_, Evaluator>, x: &Masked<W>) 
     }
     let mut less = vec![0u8; n];
     let mut position = 0;
-    for (i, width) in digits(k).into_iter().enumerate() {
+    for (i, width) in digits(k, widest).into_iter().enumerate() {
         // Bit 0: [c < d], bit 1: [c = d].
         let read = match width {
             1..=3 => read_digit::<W, u8>(ctx, x.m.data(), position, width)?,

@@ -23,35 +23,18 @@ pub struct Evaluator {
     store: Arc<Store>,
     /// Hash of each opened message, by address; compared before an output leaves.
     opened: Mutex<BTreeMap<(u32, u32), [u8; 32]>>,
-    /// Everything opened, as it is, for tests of views.
-    #[cfg(any(test, feature = "testing"))]
-    seen: Mutex<BTreeMap<(u32, u32), Vec<u8>>>,
 }
 
 impl Evaluator {
     /// The online engine of one batch at `role` (P0 or P1).
     pub fn new(role: Role, batch: u64, peer: Arc<dyn Channel>, store: Arc<Store>) -> Self {
         debug_assert_ne!(role, Role::P2);
-        Self {
-            role,
-            batch,
-            peer,
-            store,
-            opened: Mutex::default(),
-            #[cfg(any(test, feature = "testing"))]
-            seen: Mutex::default(),
-        }
+        Self { role, batch, peer, store, opened: Mutex::default() }
     }
 
     /// Which evaluator this is.
     pub fn role(&self) -> Role {
         self.role
-    }
-
-    /// Everything opened so far, in the order of addresses.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn received(&self) -> Vec<u8> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().copied().collect()
     }
 
     /// Hash of everything opened so far; equal at both evaluators of an honest run.
@@ -114,12 +97,6 @@ impl Ctx<'_, Evaluator> {
             *a = combine(*a, b);
         }
         let digest = Sha256::digest(bytemuck::cast_slice::<W, u8>(&mine)).into();
-        #[cfg(any(test, feature = "testing"))]
-        engine
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((self.id(), seq), bytemuck::cast_slice::<W, u8>(&mine).to_vec());
         engine.opened.lock().unwrap_or_else(PoisonError::into_inner).insert((self.id(), seq), digest);
         Ok(mine)
     }

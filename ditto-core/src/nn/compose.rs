@@ -1,8 +1,8 @@
 //! Functions composed of protocols, for every engine that has them. Widths are run-time values here.
 
 mod attention;
-mod inverse;
-mod maximum;
+pub(crate) mod inverse;
+pub(crate) mod maximum;
 mod norm;
 mod pointwise;
 mod truncate;

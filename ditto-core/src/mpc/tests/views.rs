@@ -1,0 +1,402 @@
+//! What each evaluator sees, for every outcome of the generators: the same for all secrets.
+//!
+//! An evaluator sees the masked inputs, what its two generators say, and what it receives. A run over a tensor with an
+//! element for every secret and every word of the generators gives the distribution of all that exactly. Outputs are
+//! checked for every outcome on the way.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::ctx::Ctx;
+use crate::engine::{Meter, Program};
+use crate::error::{Error, Result};
+use crate::mpc::{Additive, Bilinear, Evaluator, Lookup, Mask, Masked, Preprocess, Weight, msb};
+use crate::nn::compose::truncate;
+use crate::testing::{Generators, Parties, Script, View, run_with};
+
+/// The most elements of a tensor here.
+const LARGEST: usize = 1 << 23;
+
+/// `n` bits of a payload from bit `from`.
+fn bits(payload: &[u8], from: usize, n: usize) -> u128 {
+    (0..n).fold(0, |v, i| v | u128::from(payload[(from + i) / 8] >> ((from + i) % 8) & 1) << i)
+}
+
+/// The part of a view that belongs to each element, with what the generators said to this evaluator.
+fn by_element(view: &View, elements: usize, told: u64, drawn: u32) -> Vec<u128> {
+    let drawn_bits = |i: usize| (i as u64 & told & ((1 << drawn) - 1)) as u128;
+    let mut all: Vec<u128> = (0..elements).map(drawn_bits).collect();
+    let mut width = drawn as usize;
+    for payload in &view.0 {
+        let per = payload.len() * 8 / elements;
+        assert_eq!(per * elements, payload.len() * 8, "a payload that is not the same for every element");
+        width += per;
+        assert!(width <= 128, "views of more than 128 bits");
+        for (i, v) in all.iter_mut().enumerate() {
+            *v = *v << per | bits(payload, i * per, per);
+        }
+    }
+    all
+}
+
+/// Runs `case` for all secrets (one number per input, in Z_{2^k} for `rings`) and all outcomes of the generators.
+/// Returns whether the views of both evaluators are distributed alike.
+fn alike<C: Parties>(
+    case: &C,
+    rings: &[u32],
+    secrets: &[Vec<i64>],
+    valid: impl Fn(&[i64], i64) -> bool,
+) -> [bool; 2] {
+    let run = |elements: usize, value: &dyn Fn(usize, usize) -> i64| {
+        let script = Arc::new(Script::new(elements));
+        let input = |(j, &k): (usize, &u32)| Input::new(k, (0..elements).map(|i| value(i, j)).collect());
+        let inputs: Vec<_> = rings.iter().enumerate().map(input).collect();
+        let (outcome, views) = run_with(case, &inputs, &[], &Generators::scripted(&script)).expect("runs");
+        assert_eq!(outcome.to_helper, 0);
+        (outcome, views, script)
+    };
+    // Once to find out how many bits an element draws.
+    let drawn = run(1, &|_, j| secrets[0][j]).2.bits();
+    let elements = secrets.len() << drawn;
+    assert!((3..30).contains(&drawn) && elements <= LARGEST, "{drawn} bits for {} secrets", secrets.len());
+    let (outcome, views, script) = run(elements, &|i, j| secrets[i >> drawn][j]);
+    assert_eq!(script.bits(), drawn);
+    for (i, &y) in outcome.values.iter().enumerate() {
+        assert!(valid(&secrets[i >> drawn], y), "{:?} gave {y}", secrets[i >> drawn]);
+    }
+    [0, 1].map(|p| {
+        let mut seen = by_element(&views[p], elements, script.told(&[p as u8, p as u8 + 2]), drawn);
+        let mut of_secret = seen.chunks_mut(1 << drawn);
+        of_secret.by_ref().for_each(<[u128]>::sort_unstable);
+        let mut of_secret = seen.chunks(1 << drawn);
+        let first = of_secret.next().expect("a secret");
+        of_secret.all(|other| other == first)
+    })
+}
+
+fn hides<C: Parties>(case: &C, rings: &[u32], secrets: &[Vec<i64>], valid: impl Fn(&[i64], i64) -> bool) {
+    assert_eq!(alike(case, rings, secrets, valid), [true; 2], "views of P0 and P1 do not depend on secrets");
+}
+
+/// Every element of Z_{2^k}.
+fn all(k: u32) -> Vec<Vec<i64>> {
+    (-(1i64 << (k - 1))..1 << (k - 1)).map(|v| vec![v]).collect()
+}
+
+/// Every combination of an element of each list.
+fn times(a: &[Vec<i64>], b: &[Vec<i64>]) -> Vec<Vec<i64>> {
+    a.iter().flat_map(|a| b.iter().map(move |b| [&a[..], &b[..]].concat())).collect()
+}
+
+/// Within one unit of `exact / 2^drop` modulo 2^k.
+fn rounds(y: i64, exact: i64, drop: u32, k: u32) -> bool {
+    let floor = exact.div_euclid(1 << drop);
+    apart(y, floor, k) == 0 || (exact.rem_euclid(1 << drop) != 0 && apart(y, floor + 1, k) == 0)
+}
+
+case!(Remask[] {}: u8 => u8, |c, ctx, x| P::remask(&ctx.step("remask")?, &P::additive(ctx, &x[0])?));
+
+#[test]
+fn remask_hides() {
+    for k in 2..=4 {
+        hides(&Remask::new(), &[k], &all(k), |x, y| y == x[0]);
+    }
+    hides(&Remask::new(), &[5], &[vec![0], vec![-1], vec![15], vec![-16]], |x, y| y == x[0]);
+}
+
+case!(Product[] {}: u8 => u8, |c, ctx, x| {
+    let z = P::product(&ctx.step("product")?, Bilinear::Elementwise, &x[0], &x[x.len() - 1])?;
+    P::remask(&ctx.step("remask")?, &z)
+});
+
+#[test]
+fn product_hides() {
+    hides(&Product::new(), &[2, 2], &times(&all(2), &all(2)), |x, y| y == wrap(x[0] * x[1], 2));
+    // The square of one masked value.
+    hides(&Product::new(), &[3], &all(3), |x, y| y == wrap(x[0] * x[0], 3));
+    hides(&Product::new(), &[4], &[vec![0], vec![1], vec![-8], vec![7]], |x, y| y == wrap(x[0] * x[0], 4));
+}
+
+case!(TwoRequests[] {}: u8 => u8, |c, ctx, x| {
+    // Two inputs against one weight, which stays masked alike.
+    let product = |name: &str, i: usize| {
+        let z = P::product(&ctx.step(name)?, Bilinear::Elementwise, &x[i], &x[2])?;
+        P::remask(&ctx.index(name, 1)?, &z)
+    };
+    P::add(&product("a", 0)?, &product("b", 1)?)
+});
+
+#[test]
+fn two_products_with_one_weight_hide() {
+    let secrets = times(&times(&all(1), &all(1)), &all(1));
+    hides(&TwoRequests::new(), &[1, 1, 1], &secrets, |x, y| y == wrap(x[0] * x[2] + x[1] * x[2], 1));
+}
+
+case!(Upcast[] { k2: u32 }: u8 => u16, |c, ctx, x| P::upcast(&ctx.step("lift")?, &x[0], c.k2));
+
+#[test]
+fn upcast_hides() {
+    for (k, k2) in [(2, 3), (2, 5), (3, 4), (3, 6), (4, 5), (4, 6), (5, 6)] {
+        let top = 1i64 << (k - 2);
+        let secrets: Vec<_> = (-top..top).map(|v| vec![v]).collect();
+        hides(&Upcast::new(k2), &[k], &secrets, |x, y| y == x[0]);
+    }
+    // Outside its range the result is wrong, but nothing is told.
+    let off = |x: &[i64], y: i64| (y - x[0]).rem_euclid(8) == 0;
+    assert_eq!(alike(&Upcast::new(5), &[3], &all(3), off), [true; 2]);
+}
+
+case!(Truncate[] { drop: u32, k2: u32 }: u8 => u8, |c, ctx, x| {
+    truncate(&ctx.step("truncate")?, &P::additive(ctx, &x[0])?, c.drop, c.k2)
+});
+
+#[test]
+fn truncation_hides() {
+    for (k, drop, k2) in [(4, 1, 4), (4, 1, 5), (4, 2, 3), (5, 3, 3), (5, 3, 4)] {
+        let top = (1i64 << (k - 2)) - (1i64 << drop);
+        let secrets: Vec<_> = (-top.max(1)..top.max(1)).map(|v| vec![v]).collect();
+        if top > 0 {
+            hides(&Truncate::new(drop, k2), &[k], &secrets, |x, y| rounds(y, x[0], drop, k2));
+        } else {
+            // No value is in the range: the result may be anything, the views may not.
+            hides(&Truncate::new(drop, k2), &[k], &all(k), |_, _| true);
+        }
+    }
+    for (k, drop, k2) in [(3, 1, 2), (4, 2, 2), (5, 2, 2)] {
+        hides(&Truncate::new(drop, k2), &[k], &all(k), |x, y| rounds(y, x[0], drop, k2));
+    }
+}
+
+case!(TruncateThenLift[] {}: u8 => u8, |c, ctx, x| {
+    let y: P::Masked<u8> = truncate(&ctx.step("truncate")?, &P::additive(ctx, &x[0])?, 1, 3)?;
+    P::upcast(&ctx.step("lift")?, &y, 4)
+});
+
+#[test]
+fn truncation_then_upcast_hides() {
+    let secrets: Vec<_> = (-3..=3).map(|v| vec![v]).collect();
+    hides(&TruncateThenLift::new(), &[4], &secrets, |x, y| rounds(y, x[0], 1, 4));
+}
+
+case!(Sign[] {}: u8 => u8, |c, ctx, x| {
+    let s = P::msb(&ctx.step("msb")?, &x[0])?;
+    let s = P::open_bits(&ctx.step("open")?, &s)?;
+    P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u8, u8>(&ctx.step("b2a")?, &s, 1)?)
+});
+
+#[test]
+fn sign_hides() {
+    for k in 2..=3 {
+        hides(&Sign::new(), &[k], &all(k), |x, y| (y != 0) == (x[0] < 0));
+    }
+    hides(&Sign::new(), &[4], &[vec![0], vec![-8]], |x, y| (y != 0) == (x[0] < 0));
+}
+
+/// The sign with digits of one bit, so that the ANDs between digits are met too.
+struct SignByBits;
+impl Parties for SignByBits {
+    type In = u8;
+    type Out = u8;
+    fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
+        Meter::read(|ctx| ctx.step("msb").map(drop))
+    }
+    fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<u8>], _: &[Weight<u8>]) -> Result<()> {
+        msb::offline_by(&ctx.step("msb")?, &x[0], 1).map(drop)
+    }
+    fn online(&self, ctx: &Ctx<'_, Evaluator>, x: &[Masked<u8>], _: &[Weight<u8>]) -> Result<Masked<u8>> {
+        let sign = msb::online_by(&ctx.step("msb")?, &x[0], 1)?;
+        // As an output: P0's share less the negative of P1's, modulo 2.
+        let own = if ctx.engine().role() == crate::mpc::Role::P0 { sign.x.map(|_| 0) } else { sign.x.clone() };
+        Ok(Masked::new(1, sign.x, own))
+    }
+}
+
+#[test]
+fn sign_of_several_digits_hides() {
+    hides(&SignByBits, &[3], &all(3), |x, y| (y != 0) == (x[0] < 0));
+}
+
+case!(Select[] {}: u8 => u8, |c, ctx, x| {
+    let bit = P::lookup(&ctx.step("bit")?, &P::reduce::<u8, u8>(&x[0], 1)?, &Lookup::new(0, 1, vec![0, 1])?)?;
+    let bit = P::open_bits(&ctx.step("open")?, &bit)?;
+    let y = P::bits_to_arithmetic::<u64, u8>(&ctx.step("number")?, &bit, 1)?;
+    P::remask(&ctx.step("remask")?, &y)
+});
+
+#[test]
+fn opened_bits_as_numbers_hide() {
+    hides(&Select::new(), &[1], &all(1), |x, y| y == x[0]);
+    hides(&Select::new(), &[2], &all(2), |x, y| (x[0] - y) % 2 == 0);
+}
+
+case!(Chosen[] {}: u8 => u8, |c, ctx, x| {
+    // The sign of one number chooses another.
+    let sign = P::msb(&ctx.step("msb")?, &x[0])?;
+    let sign = P::open_bits(&ctx.step("open")?, &sign)?;
+    P::remask(&ctx.step("remask")?, &P::select(&ctx.step("select")?, &sign, &x[1])?)
+});
+
+#[test]
+fn select_hides() {
+    let secrets = times(&[vec![0], vec![-1], vec![1], vec![-2]], &all(1));
+    let want = |x: &[i64], y: i64| y == if x[0] < 0 { x[1] } else { 0 };
+    hides(&Chosen::new(), &[2, 1], &secrets, want);
+    hides(&Chosen::new(), &[2, 2], &[vec![0, 1], vec![-2, 1], vec![-1, -2]], want);
+}
+
+case!(Gain[] {}: u8 => u8, |c, ctx, x| {
+    // The sign of a number chooses the number itself: one masked value feeds both.
+    let sign = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[0])?)?;
+    P::remask(&ctx.step("remask")?, &P::select(&ctx.step("select")?, &sign, &x[0])?)
+});
+
+#[test]
+fn one_masked_value_may_feed_two_protocols() {
+    hides(&Gain::new(), &[2], &all(2), |x, y| y == x[0].min(0));
+}
+
+case!(Table[] { table: Lookup, k2: u32 }: u8 => u8, |c, ctx, x| {
+    let word = P::lookup(&ctx.step("lookup")?, &x[0], &c.table)?;
+    let word = P::open_bits(&ctx.step("open")?, &word)?;
+    P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u64, u8>(&ctx.step("b2a")?, &word, c.k2)?)
+});
+
+#[test]
+fn lookup_and_bits_to_arithmetic_hide() {
+    let table = Lookup::new(0, 1, vec![1, 0, 0, 1, 1, 1, 0, 0]).expect("a table");
+    hides(&Table::new(table.clone(), 1), &[3], &all(3), |x, y| y & 1 == table.read(x[0] as u64) as i64);
+    let words = Lookup::new(0, 2, vec![3, 0, 2, 1]).expect("a table");
+    hides(&Table::new(words.clone(), 2), &[2], &all(2), |x, y| y & 3 == words.read(x[0] as u64) as i64);
+    // One bit of the value does not count, and may carry.
+    let high = Lookup::new(1, 1, vec![0, 1, 1, 0]).expect("a table");
+    let read = |v: i64| high.read((v >> 1) as u64) as i64;
+    hides(&Table::new(high.clone(), 1), &[3], &all(3), |x, y| [read(x[0]), read(x[0] + 2)].contains(&(y & 1)));
+}
+
+case!(ShiftThenCompare[] { k2: u32, centred: bool }: u8 => u8, |c, ctx, x| {
+    let y: P::Masked<u8> = P::floor_shift(&x[0], 1, c.k2, c.centred)?;
+    let s = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &y)?)?;
+    P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u8, u8>(&ctx.step("b2a")?, &s, 1)?)
+});
+
+#[test]
+fn downcast_then_compare_hides() {
+    for (k, k2) in [(3, 2), (4, 2), (4, 3)] {
+        for centred in [false, true] {
+            let secrets: Vec<_> = if k2 == 3 { vec![vec![0], vec![-1], vec![-8], vec![5]] } else { all(k) };
+            hides(&ShiftThenCompare::new(k2, centred), &[k], &secrets, |_, _| true);
+        }
+    }
+}
+
+case!(ShiftThenRemask[] {}: u8 => u8, |c, ctx, x| {
+    let y: P::Masked<u8> = P::floor_shift(&x[0], 1, 2, true)?;
+    P::remask(&ctx.step("remask")?, &P::additive(ctx, &y)?)
+});
+
+#[test]
+fn downcast_then_remask_hides() {
+    hides(&ShiftThenRemask::new(), &[3], &all(3), |_, _| true);
+    hides(&ShiftThenRemask::new(), &[4], &all(4), |_, _| true);
+}
+
+case!(Newton[] { k: u32 }: u128 => u8, |c, ctx, x| {
+    let z = P::newton(&ctx.step("newton")?, &x[0], &x[1], 2, 2)?;
+    P::remask(&ctx.step("remask")?, &P::reduce_additive::<u128, u8>(&z, c.k)?)
+});
+
+#[test]
+fn newton_hides() {
+    let want = |k| move |x: &[i64], y| y == wrap(2 * x[1] - x[0] * x[1] * x[1], k);
+    hides(&Newton::new(1), &[1, 1], &times(&all(1), &all(1)), want(1));
+    hides(&Newton::new(2), &[2, 2], &[vec![0, 0], vec![-1, 1], vec![1, -2], vec![-2, 1]], want(2));
+}
+
+/// The two ways to go wrong that these tests exist for.
+struct Leaky {
+    reuse: bool,
+}
+impl Parties for Leaky {
+    type In = u8;
+    type Out = u8;
+    fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
+        Meter::read(|ctx| {
+            ctx.step("a")?;
+            ctx.step("b").map(drop)
+        })
+    }
+    fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<u8>], _: &[Weight<u8>]) -> Result<()> {
+        let mask = ctx.step("a")?.mask::<u8>(&x[0].shape, 2)?;
+        let second = ctx.step("b")?;
+        let other = second.mask::<u8>(&x[0].shape, 2)?;
+        let kept = if self.reuse { &mask } else { &other };
+        second.keep_mask(&mask)?;
+        second.keep_mask(kept)
+    }
+    fn online(&self, ctx: &Ctx<'_, Evaluator>, x: &[Masked<u8>], _: &[Weight<u8>]) -> Result<Masked<u8>> {
+        ctx.step("a")?;
+        let ctx = ctx.step("b")?;
+        let mut opened = x[0].clone();
+        for _ in 0..2 {
+            let own = ctx.take_array::<u8>(x[0].m.shape())?;
+            // Opens x, then 2 x.
+            let a: Additive<u8> = opened.additive(ctx.first())?;
+            let mine = a.a.zip(&own, "remask", |a, l| (a.wrapping_add(l)) & 3)?;
+            let _ = ctx.open_sum(mine.into_vec(), 2)?;
+            opened = opened.times_public(2);
+        }
+        Ok(x[0].clone())
+    }
+}
+
+#[test]
+fn a_mask_used_twice_would_be_found() {
+    assert_eq!(alike(&Leaky { reuse: false }, &[2], &all(2), |_, _| true), [true; 2]);
+    assert_eq!(alike(&Leaky { reuse: true }, &[2], &all(2), |_, _| true), [false; 2]);
+}
+
+case!(Wide[] {}: u32 => u32, |c, ctx, x| {
+    let y: P::Masked<u32> = truncate(&ctx.step("truncate")?, &P::additive(ctx, &x[0])?, 4, 32)?;
+    let s = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &y)?)?;
+    P::remask(&ctx.step("remask")?, &P::select(&ctx.step("select")?, &s, &y)?)
+});
+
+#[test]
+fn masks_are_fresh() {
+    let inputs = [Input::new(32, random(64, 1 << 20, 1))];
+    let told = |seed| run_with(&Wide::new(), &inputs, &[], &Generators::seeded(seed)).expect("runs").1;
+    let (a, b, again) = (told(1), told(2), told(1));
+    assert_eq!(a, again, "a run is determined by its generators");
+    for (a, b) in a.iter().zip(&b) {
+        assert_eq!(a.0.len(), b.0.len());
+        assert!(a.0.iter().zip(&b.0).all(|(a, b)| a != b), "another seed changes every payload");
+    }
+    // Within a run, too, no payload comes twice.
+    let mut all: Vec<_> = a[1].0.clone();
+    all.sort();
+    assert!(all.windows(2).all(|w| w[0] != w[1]));
+}
+
+#[test]
+fn batches_draw_different_words() {
+    let key = crate::keys::PairKey::fixed([7; 32]);
+    let words = |batch, program: u8| {
+        let prg = crate::prg::Prg::new(&key.seed("masks", batch, &[program; 32]));
+        prg.words::<u64>(5, 0, 8, 64)
+    };
+    assert_eq!(words(1, 1), words(1, 1));
+    assert_ne!(words(1, 1), words(2, 1));
+    assert_ne!(words(1, 1), words(1, 2));
+}
+
+case!(Twice[] {}: u32 => u32, |c, ctx, x| {
+    let a = P::remask(&ctx.step("remask")?, &P::additive(ctx, &x[0])?)?;
+    P::remask(&ctx.step("remask")?, &P::additive(ctx, &a)?)
+});
+
+#[test]
+fn a_step_named_twice_is_refused() {
+    let inputs = [Input::new(8, vec![1])];
+    assert!(matches!(crate::testing::run(&Twice::new(), &inputs, 1), Err(Error::StepReused(s)) if s == "remask"));
+    assert!(matches!(crate::testing::simulate(&Twice::new(), &inputs, 1), Err(Error::StepReused(_))));
+}
