@@ -90,12 +90,7 @@ impl<C: Weighted> Parties for C {
     fn meter(&self, x: &[Dealt<C::In>], weights: &[Shape]) -> Result<Program> {
         Meter::read(|ctx| self.run_weighted(ctx, x, weights))
     }
-    fn offline(
-        &self,
-        ctx: &Ctx<'_, Preprocess>,
-        x: &[Mask<C::In>],
-        weights: &[Weight<C::In>],
-    ) -> Result<()> {
+    fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<C::In>], weights: &[Weight<C::In>]) -> Result<()> {
         self.run_weighted(ctx, x, weights).map(drop)
     }
     fn online(

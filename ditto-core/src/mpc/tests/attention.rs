@@ -42,7 +42,10 @@ fn attention_over_flat_peaked_and_wide_rows() {
             if name == "peaked" {
                 scores.chunks_mut(n).enumerate().for_each(|(r, row)| row[r % n] = 12 << f);
             }
-            scores.chunks_mut(n).enumerate().for_each(|(r, row)| row.iter_mut().for_each(|s| *s += (r as i64 * 7) << f));
+            scores
+                .chunks_mut(n)
+                .enumerate()
+                .for_each(|(r, row)| row.iter_mut().for_each(|s| *s += (r as i64 * 7) << f));
             let worst = error(&case, q, n, d, &scores, &values, n as u64);
             println!("{n} keys, {name}: {worst:.2} ulp of 2^-10 with values up to 40");
             // Values of 40 at a relative error of about 2^-11 of the weights, plus rounding.

@@ -13,7 +13,8 @@ case!(Sign[W] {}: W => u32, |c, ctx, x| {
 #[test]
 fn sign_in_every_ring() {
     for k in (2..=32).chain([33, 37, 48, 49, 61, 62, 63, 64]) {
-        let x = if k <= 8 { (-(1 << (k - 1))..1 << (k - 1)).collect() } else { ring_elements(150, k, k.into()) };
+        let x =
+            if k <= 8 { (-(1 << (k - 1))..1 << (k - 1)).collect() } else { ring_elements(150, k, k.into()) };
         let out = with_word!(k, W => check(&Sign::<W>::new(), &[Input::new(k, x.clone())], 0));
         assert_eq!(out.values, x.iter().map(|&v| i64::from(v < 0)).collect::<Vec<_>>(), "k = {k}");
         let digits = (k - 1).div_ceil(6);
@@ -70,7 +71,8 @@ fn tables_of_every_width() {
             }));
             let read = |v: i64| table.read((v >> drop) as u64);
             for (&x, &y) in x.iter().zip(&out.values) {
-                let near = |x: i64| if drop == 0 { vec![read(x)] } else { vec![read(x), read(x + (1 << drop))] };
+                let near =
+                    |x: i64| if drop == 0 { vec![read(x)] } else { vec![read(x), read(x + (1 << drop))] };
                 let fits = near(x).iter().any(|a| near(0).iter().any(|b| a ^ b == y as u64));
                 assert!(fits, "index {index} drop {drop}: {x} gave {y}");
             }
@@ -135,7 +137,10 @@ fn maxima_of_rows() {
             for (r, row) in x.chunks_mut(n).enumerate() {
                 match r {
                     0 => row.fill(spread),
-                    1 => row.iter_mut().enumerate().for_each(|(i, v)| *v = if i == n / 2 { spread } else { -spread }),
+                    1 => row
+                        .iter_mut()
+                        .enumerate()
+                        .for_each(|(i, v)| *v = if i == n / 2 { spread } else { -spread }),
                     _ => (),
                 }
             }

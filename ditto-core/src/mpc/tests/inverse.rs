@@ -19,7 +19,8 @@ fn newton_steps_are_exact() {
         let out = check(&Newton::new(power, lead), &inputs, 0);
         for (i, y) in out.values.iter().enumerate() {
             let r_power = i128::from(r[i]).pow(power);
-            let want = (lead as i128).wrapping_mul(r[i].into()).wrapping_sub(i128::from(x[i]).wrapping_mul(r_power));
+            let want =
+                (lead as i128).wrapping_mul(r[i].into()).wrapping_sub(i128::from(x[i]).wrapping_mul(r_power));
             assert_eq!(*y, want as i64, "{k} {power}");
         }
         assert_eq!(out.counted.offline, u64::from(2 * power - 1) * (60 * u64::from(k)).div_ceil(8));
@@ -97,7 +98,8 @@ fn inverses_over_their_whole_range() {
         assert!(relative < 0.5f64.powi(12) && apart < 0.5f64.powi(11), "{log_n}: {relative} {apart}");
     }
     for (low, high) in [(-10, 10), (-4, 4), (0, 3)] {
-        let spec = InverseSpec { kind: Inverse::Rsqrt, fraction: 20, low, high, out_fraction: 17, out_width: 48 };
+        let spec =
+            InverseSpec { kind: Inverse::Rsqrt, fraction: 20, low, high, out_fraction: 17, out_width: 48 };
         let (relative, apart) = worst(spec, 36);
         println!("inverse root of [2^{low}, 2^{high}): relative 2^{:.2}", relative.log2());
         assert!(relative < 0.5f64.powi(12) && apart < 0.5f64.powi(11), "{low} {high}: {relative} {apart}");
@@ -106,8 +108,14 @@ fn inverses_over_their_whole_range() {
 
 #[test]
 fn inverses_that_cannot_be() {
-    let spec =
-        InverseSpec { kind: Inverse::Rsqrt, fraction: 20, low: -10, high: 10, out_fraction: 17, out_width: 48 };
+    let spec = InverseSpec {
+        kind: Inverse::Rsqrt,
+        fraction: 20,
+        low: -10,
+        high: 10,
+        out_fraction: 17,
+        out_width: 48,
+    };
     let inputs = [Input::new(36, vec![1 << 20])];
     for bad in [InverseSpec { out_fraction: 40, ..spec }, InverseSpec { out_fraction: 2, ..spec }] {
         assert!(crate::testing::run(&Of(bad), &inputs, 1).is_err());

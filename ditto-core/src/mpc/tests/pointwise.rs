@@ -29,7 +29,12 @@ fn check_exp(spec: ExpSpec, k: u32, step: usize) -> f64 {
 
 #[test]
 fn exponentials_over_their_whole_range() {
-    let spec = |fraction, log_range, out_fraction, out_width| ExpSpec { fraction, log_range, out_fraction, out_width };
+    let spec = |fraction, log_range, out_fraction, out_width| ExpSpec {
+        fraction,
+        log_range,
+        out_fraction,
+        out_width,
+    };
     for (spec, k, step) in [
         (spec(12, 4, 14, 17), 21, 1),
         (spec(12, 4, 14, 17), 17, 7),
@@ -76,7 +81,8 @@ where
     W: crate::primitives::RingWord,
     V: crate::primitives::RingWord,
 {
-    let out = check(&case, &[Input::new(k, x.to_vec())], if case.function == Activation::Quad { 2 } else { 4 });
+    let out =
+        check(&case, &[Input::new(k, x.to_vec())], if case.function == Activation::Quad { 2 } else { 4 });
     assert_eq!(out.counted.hops, if case.function == Activation::Quad { 4 } else { 5 });
     let scale = f64::from(case.f).exp2();
     let error = |(x, y): (&i64, &i64)| {
@@ -125,6 +131,9 @@ fn pointwise_functions_in_other_rings() {
     let inputs = [Input::new(16, vec![0])];
     // The result cannot have more fractional bits, and the ring must hold the range.
     for (f, out) in [(8, 9), (8, 8)] {
-        assert!(crate::testing::run(&Pointwise::<u16, u32>::new(Activation::Tanh, f, out, 32), &inputs, 1).is_err());
+        assert!(
+            crate::testing::run(&Pointwise::<u16, u32>::new(Activation::Tanh, f, out, 32), &inputs, 1)
+                .is_err()
+        );
     }
 }

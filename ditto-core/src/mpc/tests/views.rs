@@ -206,7 +206,8 @@ impl Parties for SignByBits {
     fn online(&self, ctx: &Ctx<'_, Evaluator>, x: &[Masked<u8>], _: &[Weight<u8>]) -> Result<Masked<u8>> {
         let sign = msb::online_by(&ctx.step("msb")?, &x[0], 1)?;
         // As an output: P0's share less the negative of P1's, modulo 2.
-        let own = if ctx.engine().role() == crate::mpc::Role::P0 { sign.x.map(|_| 0) } else { sign.x.clone() };
+        let own =
+            if ctx.engine().role() == crate::mpc::Role::P0 { sign.x.map(|_| 0) } else { sign.x.clone() };
         Ok(Masked::new(1, sign.x, own))
     }
 }
@@ -270,7 +271,9 @@ fn lookup_and_bits_to_arithmetic_hide() {
     // One bit of the value does not count, and may carry.
     let high = Lookup::new(1, 1, vec![0, 1, 1, 0]).expect("a table");
     let read = |v: i64| high.read((v >> 1) as u64) as i64;
-    hides(&Table::new(high.clone(), 1), &[3], &all(3), |x, y| [read(x[0]), read(x[0] + 2)].contains(&(y & 1)));
+    hides(&Table::new(high.clone(), 1), &[3], &all(3), |x, y| {
+        [read(x[0]), read(x[0] + 2)].contains(&(y & 1))
+    });
 }
 
 case!(ShiftThenCompare[] { k2: u32, centred: bool }: u8 => u8, |c, ctx, x| {
@@ -397,6 +400,8 @@ case!(Twice[] {}: u32 => u32, |c, ctx, x| {
 #[test]
 fn a_step_named_twice_is_refused() {
     let inputs = [Input::new(8, vec![1])];
-    assert!(matches!(crate::testing::run(&Twice::new(), &inputs, 1), Err(Error::StepReused(s)) if s == "remask"));
+    assert!(
+        matches!(crate::testing::run(&Twice::new(), &inputs, 1), Err(Error::StepReused(s)) if s == "remask")
+    );
     assert!(matches!(crate::testing::simulate(&Twice::new(), &inputs, 1), Err(Error::StepReused(_))));
 }
