@@ -4,6 +4,7 @@
 //! them and serves requests, the client ([`Client`]) shares an input and receives the output.
 
 mod client;
+mod local;
 mod manifest;
 mod model;
 mod owner;
@@ -12,6 +13,7 @@ mod plain;
 mod received;
 
 pub use client::Client;
+pub use local::{LocalLinks, private};
 pub use manifest::{Entry, Manifest};
 pub use model::{SecureModel, program, request_cost};
 pub use owner::share_weights;

@@ -95,10 +95,10 @@ impl Run {
         if !self.json {
             self.warn(&task);
         }
-        let launch = if self.in_process { Launch::Threads } else { Launch::Processes };
+        let launch = if self.in_process { Launch::Threads } else { Launch::processes()? };
         let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
         let bar = progress_bar(!self.json && std::io::stderr().is_terminal());
-        let outcome = run_private(&task, launch, limits, &|phase| show(&bar, phase))?;
+        let outcome = run_private(&task, &launch, limits, &|phase| show(&bar, phase))?;
         bar.finish_and_clear();
         let modelled = self.modelled(&outcome);
         let mut out = std::io::stdout().lock();

@@ -54,7 +54,8 @@ pub(crate) fn standardize<P: Primitives, W: RingWord, T: RingWord>(
 ) -> Result<P::Masked<T>> {
     let d = x.shape().last();
     let log_d = log2_ceil(d);
-    let width = 2 + 2 * log_d + 2 * FRACTION + HIGH as u32;
+    // Also wide enough for the quotient below.
+    let width = (2 + 2 * log_d + 2 * FRACTION + HIGH as u32).max(WIDE);
     if d == 0 || width > 64 || FRACTION + log_d + RSQRT_FRACTION + 8 > WIDE {
         return Err(Error::Unsupported("a normalisation of rows so long"));
     }
