@@ -80,6 +80,14 @@ where
     Dealt::new(x.shape().clone(), k)
 }
 
+/// A change of ring that is local only downwards. Every program is metered first, so it is refused here.
+fn smaller<W: RingWord, V: RingWord>(x: &Dealt<W>, drop: u32, k2: u32) -> Result<Dealt<V>> {
+    if k2 == 0 || k2.saturating_add(drop) > x.width() || k2 > V::BITS {
+        return Err(Error::Unsupported("a local change to a ring that is not smaller"));
+    }
+    Ok(like(x, k2))
+}
+
 fn zip<W: RingWord>(x: &Dealt<W>, y: &Dealt<W>, op: &'static str) -> Result<Dealt<W>> {
     if x.width() != y.width() {
         return Err(Error::Unsupported("an operation on two ring widths"));
@@ -108,13 +116,13 @@ impl Primitives for Meter {
         Ok(x.clone())
     }
     fn reduce<W: RingWord, V: RingWord>(x: &Dealt<W>, k2: u32) -> Result<Dealt<V>> {
-        Ok(like(x, k2))
+        smaller(x, 0, k2)
     }
     fn shift_up<W: RingWord, V: RingWord>(x: &Dealt<W>, up: u32) -> Result<Dealt<V>> {
         Ok(like(x, x.width() + up))
     }
-    fn floor_shift<W: RingWord, V: RingWord>(x: &Dealt<W>, _: u32, k2: u32, _: bool) -> Result<Dealt<V>> {
-        Ok(like(x, k2))
+    fn floor_shift<W: RingWord, V: RingWord>(x: &Dealt<W>, drop: u32, k2: u32, _: bool) -> Result<Dealt<V>> {
+        smaller(x, drop, k2)
     }
     fn additive<W: RingWord>(_: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<Dealt<W>> {
         Ok(x.clone())
@@ -129,7 +137,7 @@ impl Primitives for Meter {
         Ok(a.clone())
     }
     fn reduce_additive<W: RingWord, V: RingWord>(a: &Dealt<W>, k2: u32) -> Result<Dealt<V>> {
-        Ok(like(a, k2))
+        smaller(a, 0, k2)
     }
     fn shrink<W: RingWord>(_: &Ctx<'_, Self>, a: &Dealt<W>, drop: u32) -> Result<Dealt<W>> {
         Ok(like(a, a.width() - drop))
