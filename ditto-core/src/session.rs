@@ -11,6 +11,9 @@ mod party;
 mod plain;
 mod received;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::Client;
 pub use manifest::{Entry, Manifest};
 pub use model::{SecureModel, program, request_cost};
