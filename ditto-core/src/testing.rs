@@ -90,12 +90,7 @@ impl<C: Weighted> Parties for C {
     fn meter(&self, x: &[Dealt<C::In>], weights: &[Shape]) -> Result<Program> {
         Meter::read(|ctx| self.run_weighted(ctx, x, weights))
     }
-    fn offline(
-        &self,
-        ctx: &Ctx<'_, Preprocess>,
-        x: &[Mask<C::In>],
-        weights: &[Weight<C::In>],
-    ) -> Result<()> {
+    fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<C::In>], weights: &[Weight<C::In>]) -> Result<()> {
         self.run_weighted(ctx, x, weights).map(drop)
     }
     fn online(
@@ -237,7 +232,7 @@ impl<W: RingWord> Shared<W> {
             return Err(Error::Internal("a weight is a matrix"));
         };
         let k = self.masks[0].width();
-        let packed = |w: &Array<W>| Weight::new(k, Arc::new(PackedB::new(k, w.data(), rows, columns)));
+        let packed = |w: &Array<W>| Weight::new(Arc::new(PackedB::new(k, w.data(), rows, columns)));
         if role == Role::P2 {
             let lambda = packed(&self.lambda);
             return Ok([lambda.clone(), lambda]);

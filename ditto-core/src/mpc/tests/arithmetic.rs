@@ -51,13 +51,14 @@ case!(Reduce[W, V] { k2: u32, up: u32 }: W => V, |c, ctx, x| {
 
 #[test]
 fn local_operations() {
-    for (k, k2) in [(1, 1), (5, 3), (8, 8), (9, 4), (16, 16), (32, 17), (33, 8), (48, 48), (64, 32), (64, 64)] {
+    for (k, k2) in [(1, 1), (5, 3), (8, 8), (9, 4), (16, 16), (32, 17), (33, 8), (48, 48), (64, 32), (64, 64)]
+    {
         let (x, y) = (ring_elements(60, k, 3), ring_elements(60, k, 4));
         let inputs = [Input::new(k, x.clone()), Input::new(k, y.clone())];
-        let out = with_word!(k, W => with_word!(k2, V => {
+        let out = with_words!(k, W, k2, V => {
             // The wrapped integers are too large for simulation in rings of 64 bits.
             if k < 56 { check(&Local::<W, V>::new(k2), &inputs, 0) } else { counted(&Local::<W, V>::new(k2), &inputs, &[], 1) }
-        }));
+        });
         for (i, v) in out.values.iter().enumerate() {
             let sum = x[i].wrapping_add(y[i]).wrapping_mul(3).wrapping_sub(x[i]).wrapping_add(5);
             let want = sum.wrapping_mul(7).wrapping_add(y[i]).wrapping_sub(11);
@@ -68,10 +69,12 @@ fn local_operations() {
 
 #[test]
 fn reducing_and_shifting_up() {
-    for (k, k2, up) in [(8, 3, 5), (16, 16, 0), (16, 10, 6), (32, 12, 4), (48, 33, 31), (64, 20, 12), (64, 1, 0)] {
+    for (k, k2, up) in
+        [(8, 3, 5), (16, 16, 0), (16, 10, 6), (32, 12, 4), (48, 33, 31), (64, 20, 12), (64, 1, 0)]
+    {
         let x = ring_elements(60, k, 5);
         let inputs = [Input::new(k, x.clone())];
-        let out = with_word!(k, W => with_word!(k2 + up, V => check(&Reduce::<W, V>::new(k2, up), &inputs, 0)));
+        let out = with_words!(k, W, k2 + up, V => check(&Reduce::<W, V>::new(k2, up), &inputs, 0));
         let want: Vec<_> = x.iter().map(|v| wrap(v.wrapping_shl(up), k2 + up)).collect();
         assert_eq!((out.values, out.k), (want, k2 + up), "{k} {k2} {up}");
     }
@@ -223,13 +226,19 @@ impl<W: RingWord> Weighted for Linear<W> {
 
 #[test]
 fn linear_layers_share_a_weight() {
-    for (k, m, inner, n) in [(8, 3, 5, 4), (16, 1, 9, 17), (32, 6, 33, 10), (32, 5, 1, 1), (48, 2, 8, 3), (64, 4, 16, 16)] {
-        let take = |len: usize, seed| random(len, i64::MAX, seed).iter().map(|&v| wrap(v, k)).collect::<Vec<_>>();
-        let inputs =
-            [Input::shaped(k, &[m, inner], take(m * inner, 1)), Input::shaped(k, &[m, inner], take(m * inner, 2))];
+    for (k, m, inner, n) in
+        [(8, 3, 5, 4), (16, 1, 9, 17), (32, 6, 33, 10), (32, 5, 1, 1), (48, 2, 8, 3), (64, 4, 16, 16)]
+    {
+        let take =
+            |len: usize, seed| random(len, i64::MAX, seed).iter().map(|&v| wrap(v, k)).collect::<Vec<_>>();
+        let inputs = [
+            Input::shaped(k, &[m, inner], take(m * inner, 1)),
+            Input::shaped(k, &[m, inner], take(m * inner, 2)),
+        ];
         let weight = Input::shaped(k, &[inner, n], take(inner * n, 3));
         let weights = std::slice::from_ref(&weight);
-        let out = with_word!(k, W => check_weighted(&Linear::<W>(std::marker::PhantomData), &inputs, weights, 0));
+        let out =
+            with_word!(k, W => check_weighted(&Linear::<W>(std::marker::PhantomData), &inputs, weights, 0));
         let part = |x: &Input| plain(Bilinear::MatMul, x, &weight);
         let want = part(&inputs[0]).into_iter().zip(part(&inputs[1])).map(|(a, b)| apart(a, b, k));
         assert_eq!(out.values, want.collect::<Vec<_>>(), "k = {k}");

@@ -42,7 +42,10 @@ fn attention_over_flat_peaked_and_wide_rows() {
             if name == "peaked" {
                 scores.chunks_mut(n).enumerate().for_each(|(r, row)| row[r % n] = 12 << f);
             }
-            scores.chunks_mut(n).enumerate().for_each(|(r, row)| row.iter_mut().for_each(|s| *s += (r as i64 * 7) << f));
+            scores
+                .chunks_mut(n)
+                .enumerate()
+                .for_each(|(r, row)| row.iter_mut().for_each(|s| *s += (r as i64 * 7) << f));
             let worst = error(&case, q, n, d, &scores, &values, n as u64);
             println!("{n} keys, {name}: {worst:.2} ulp of 2^-10 with values up to 40");
             // Values of 40 at a relative error of about 2^-11 of the weights, plus rounding.
@@ -54,14 +57,15 @@ fn attention_over_flat_peaked_and_wide_rows() {
 #[test]
 fn scores_at_the_edge_of_the_exponential_count_for_nothing() {
     // The coarse maximum, and the score 12 to 18 below it: where exponentials are cut off and must not wrap.
-    let (f, n, q) = (12u32, 2, 6000);
+    let (f, n, q) = (12u32, 2, 20_000);
     let case = Softmax::new(f, 10, 10);
     let values = vec![1 << 10, -30 << 10];
     for top in [0i64, 1, 700, 1023, 1024, 2047] {
         let below = |r: usize| top - (12 << f) - (r as i64 * (6 << f)) / q as i64;
         let scores: Vec<i64> = (0..q).flat_map(|r| [top, below(r)]).collect();
         let worst = error(&case, q, n, 1, &scores, &values, top as u64);
-        assert!(worst < 4.0, "maximum at {top}: {worst}");
+        // Exponentials are rounded to 2^-14 of a scale of at least e^-1.5.
+        assert!(worst < 12.0, "maximum at {top}: {worst}");
     }
 }
 

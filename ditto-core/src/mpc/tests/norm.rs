@@ -34,8 +34,8 @@ fn standardize_over_its_range() {
             let sigma = (row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / d as f64 + epsilon).sqrt();
             for (v, y) in row.iter().zip(got) {
                 let want = (v - mean) / sigma;
-                // Input rounded to 2^-12 (and with it mean and variance), factor 2^-11, 1 ulp.
-                let allowed = 2.0 / 4096.0 / sigma * (1.0 + want.abs()) + want.abs() / 2048.0 + 1.0 / 1024.0;
+                // Input rounded to 2^-12 (and with it mean and variance), factor 2^-9, 1 ulp.
+                let allowed = 2.0 / 4096.0 / sigma * (1.0 + want.abs()) + want.abs() / 512.0 + 1.0 / 1024.0;
                 worst = worst.max((*y as f64 / 1024.0 - want).abs() / allowed);
             }
         }
@@ -61,7 +61,9 @@ fn normalize_over_its_range() {
         // Rounding may have made a short row still shorter than allowed.
         let rows: Vec<&[i64]> = x
             .chunks(d)
-            .filter(|r| r.iter().map(|&v| (v as f64).powi(2)).sum::<f64>().sqrt() > f64::from(f).exp2() / 31.9)
+            .filter(|r| {
+                r.iter().map(|&v| (v as f64).powi(2)).sum::<f64>().sqrt() > f64::from(f).exp2() / 31.9
+            })
             .collect();
         let x = rows.concat();
         let out = check(&Normalize::new(f, 10), &[Input::shaped(32, &[rows.len(), d], x.clone())], 4);
@@ -70,13 +72,13 @@ fn normalize_over_its_range() {
             let norm = row.iter().map(|&v| (v as f64).powi(2)).sum::<f64>().sqrt();
             for (v, y) in row.iter().zip(got) {
                 let want = *v as f64 / norm;
-                let allowed = want.abs() / 2048.0 + 1.0 / 1024.0;
+                let allowed = want.abs() / 512.0 + 1.0 / 1024.0;
                 worst = worst.max((*y as f64 / 1024.0 - want).abs() / allowed);
             }
         }
         println!("normalize {d} at {f}: {worst:.3} of the bound, {} hops", out.counted.hops);
         assert!(worst < 1.0, "{d} {f}: {worst}");
-        assert_eq!(out.counted.hops, 7);
+        assert_eq!(out.counted.hops, if 48 - (f + 17 - 10) >= 32 { 6 } else { 7 });
     }
 }
 
@@ -86,7 +88,9 @@ case!(Mean[] { f: u32, out: u32, k2: u32 }: u32 => u64, |c, ctx, x| {
 
 #[test]
 fn means_of_rows() {
-    for (n, d, f, out, k2) in [(1, 3, 10, 10, 32), (2, 1, 10, 8, 32), (7, 5, 10, 10, 28), (300, 4, 10, 10, 32), (5, 5, 12, 8, 48)] {
+    for (n, d, f, out, k2) in
+        [(1, 3, 10, 10, 32), (2, 1, 10, 8, 32), (7, 5, 10, 10, 28), (300, 4, 10, 10, 32), (5, 5, 12, 8, 48)]
+    {
         let x = random(n * d, 30 << f, n as u64);
         let got = check(&Mean::new(f, out, k2), &[Input::shaped(32, &[n, d], x.clone())], 1);
         assert_eq!(got.shape.dims(), [1, d]);

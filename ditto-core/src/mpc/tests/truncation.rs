@@ -42,9 +42,28 @@ case!(Truncate[W, V] { drop: u32, k2: u32 }: W => V, |c, ctx, x| {
 #[test]
 fn truncation_into_any_ring() {
     let cases = [
-        (32, 8, 32), (32, 12, 48), (32, 12, 21), (32, 12, 20), (32, 12, 19), (32, 0, 40), (32, 0, 32), (32, 12, 64),
-        (32, 30, 8), (8, 3, 8), (8, 2, 16), (16, 5, 16), (16, 5, 64), (21, 9, 33), (33, 1, 35), (48, 20, 32),
-        (48, 20, 28), (48, 20, 27), (64, 18, 64), (64, 40, 48), (64, 62, 5), (64, 18, 100),
+        (32, 8, 32),
+        (32, 12, 48),
+        (32, 12, 21),
+        (32, 12, 20),
+        (32, 12, 19),
+        (32, 0, 40),
+        (32, 0, 32),
+        (32, 12, 64),
+        (32, 30, 8),
+        (8, 3, 8),
+        (8, 2, 16),
+        (16, 5, 16),
+        (16, 5, 64),
+        (21, 9, 33),
+        (33, 1, 35),
+        (48, 20, 32),
+        (48, 20, 28),
+        (48, 20, 27),
+        (64, 18, 64),
+        (64, 40, 48),
+        (64, 62, 5),
+        (64, 18, 100),
     ];
     for (k, drop, k2) in cases {
         let h = k - drop;
@@ -58,7 +77,7 @@ fn truncation_into_any_ring() {
             ring_elements(2000, k, 3)
         };
         let inputs = [Input::new(k, x.clone())];
-        let out = with_word!(k, W => with_word!(k2, V => check(&Truncate::<W, V>::new(drop, k2), &inputs, 1)));
+        let out = with_words!(k, W, k2, V => check(&Truncate::<W, V>::new(drop, k2), &inputs, 1));
         assert_eq!(out.k, k2);
         let (worst, mean) = errors(&x, &out.values, drop, k2.min(64));
         if drop == 0 {
@@ -93,15 +112,25 @@ case!(FloorShift[W, V] { drop: u32, k2: u32, centred: bool }: W => V, |c, ctx, x
 fn floor_shift_stays_within_its_bounds() {
     let (mut low, mut high) = (0f64, 0f64);
     for (k, drop, k2) in [
-        (8, 1, 7), (8, 4, 4), (16, 8, 8), (16, 3, 13), (21, 11, 10), (32, 16, 16), (32, 24, 8), (32, 2, 17),
-        (48, 16, 32), (64, 10, 32), (64, 16, 48), (64, 63, 1),
+        (8, 1, 7),
+        (8, 4, 4),
+        (16, 8, 8),
+        (16, 3, 13),
+        (21, 11, 10),
+        (32, 16, 16),
+        (32, 24, 8),
+        (32, 2, 17),
+        (48, 16, 32),
+        (64, 10, 32),
+        (64, 16, 48),
+        (64, 63, 1),
     ] {
         let x = ring_elements(3000, k, 5);
         let inputs = [Input::new(k, x.clone())];
         for centred in [true, false] {
-            let out = with_word!(k, W => with_word!(k2, V => {
+            let out = with_words!(k, W, k2, V => {
                 check(&FloorShift::<W, V>::new(drop, k2, centred), &inputs, 2)
-            }));
+            });
             for (x, &y) in x.iter().zip(&out.values) {
                 let floor = x.div_euclid(1 << drop);
                 let rest = x.rem_euclid(1 << drop) as f64 / f64::from(drop).exp2();
@@ -127,14 +156,31 @@ case!(Upcast[W, V] { k2: u32 }: W => V, |c, ctx, x| P::upcast(&ctx.step("lift")?
 #[test]
 fn upcast_is_exact_in_its_range() {
     for (k, k2) in [
-        (2, 3), (2, 64), (3, 8), (5, 9), (8, 9), (8, 16), (8, 128), (9, 32), (13, 14), (16, 48), (17, 40), (31, 32),
-        (32, 48), (32, 64), (33, 34), (48, 64), (48, 110), (63, 64), (64, 128),
+        (2, 3),
+        (2, 64),
+        (3, 8),
+        (5, 9),
+        (8, 9),
+        (8, 16),
+        (8, 128),
+        (9, 32),
+        (13, 14),
+        (16, 48),
+        (17, 40),
+        (31, 32),
+        (32, 48),
+        (32, 64),
+        (33, 34),
+        (48, 64),
+        (48, 110),
+        (63, 64),
+        (64, 128),
     ] {
         let top = 1i64 << (k - 2);
         let mut x = random(300, top - 1, 9);
         x.extend([0, -1, top - 1, -top]);
         let inputs = [Input::new(k, x.clone())];
-        let out = with_word!(k, W => with_word!(k2, V => check(&Upcast::<W, V>::new(k2), &inputs, 0)));
+        let out = with_words!(k, W, k2, V => check(&Upcast::<W, V>::new(k2), &inputs, 0));
         assert_eq!((out.values, out.k), (x, k2), "{k} {k2}");
     }
 }
