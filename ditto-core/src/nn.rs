@@ -10,6 +10,8 @@ mod operators;
 mod ops;
 mod product;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use engine::{Activation, Engine};

@@ -62,7 +62,7 @@ pub trait Primitives: Sized + Sync + 'static {
     /// `x` in Z_{2^k}, any value; drop >= 1, k2 <= k - drop.
     /// # Error
     /// At most 1.5 ulp of the result if `centred` (three floors with half an ulp taken off the first), else the floor
-    /// plus 0, 1 or minus 1. Never a wrap: what the floors lose from 2^k is a multiple of 2^(k-drop).
+    /// plus 0, 1 or 2: from -1 to 2 ulp, both excluded. Never a wrap: what the floors lose from 2^k is a multiple of 2^(k-drop).
     /// # Cost
     /// Local.
     /// # Security
@@ -135,6 +135,8 @@ pub trait Primitives: Sized + Sync + 'static {
     /// As [`Self::product`]: 0 hops, k bits offline per output.
     /// # Error
     /// None.
+    /// # Security
+    /// Opens nothing. Each use of a weight has its own dealt share.
     /// # Source
     /// As [`Self::product`].
     fn linear<W: RingWord>(
@@ -237,7 +239,7 @@ pub trait Primitives: Sized + Sync + 'static {
         y: &Self::Masked<W>,
     ) -> Result<Self::Additive<W>>;
 
-    /// Opened words read as numbers, bit j counting 2^j, as additive shares in Z_{2^k}.
+    /// Opened words of at most k bits read as numbers, bit j counting 2^j, as additive shares in Z_{2^k}.
     ///
     /// # Cost
     /// 0 hops; 0 bits online; sum over the b bits of k - j bits offline.

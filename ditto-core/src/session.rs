@@ -12,6 +12,9 @@ mod party;
 mod plain;
 mod received;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::Client;
 pub use local::{LocalLinks, private};
 pub use manifest::{Entry, Manifest};

@@ -232,7 +232,7 @@ impl<W: RingWord> Shared<W> {
             return Err(Error::Internal("a weight is a matrix"));
         };
         let k = self.masks[0].width();
-        let packed = |w: &Array<W>| Weight::new(k, Arc::new(PackedB::new(k, w.data(), rows, columns)));
+        let packed = |w: &Array<W>| Weight::new(Arc::new(PackedB::new(k, w.data(), rows, columns)));
         if role == Role::P2 {
             let lambda = packed(&self.lambda);
             return Ok([lambda.clone(), lambda]);

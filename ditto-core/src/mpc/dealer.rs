@@ -15,6 +15,8 @@ use crate::ring::Word;
 use crate::tensor::{Array, Elem, Shape};
 
 /// What sets the three parties apart before the request.
+// There is one per batch.
+#[allow(clippy::large_enum_variant)]
 pub enum Roles {
     /// Derives its half of everything dealt from the generator it shares with P2.
     P0 {

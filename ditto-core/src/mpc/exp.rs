@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::public_math;
 use crate::ring::Word;
 use crate::tensor::{Array, Elem};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Formats of an exponential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,8 @@ impl ExpSpec {
 
     /// e^(i - h) for i in [0, 2h), h the middle of the ring.
     fn public_table(&self) -> Arc<Vec<u64>> {
-        static LAST: OnceLock<std::sync::Mutex<Option<(ExpSpec, Arc<Vec<u64>>)>>> = OnceLock::new();
+        type Last = Mutex<Option<(ExpSpec, Arc<Vec<u64>>)>>;
+        static LAST: OnceLock<Last> = OnceLock::new();
         let mut last =
             LAST.get_or_init(Default::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*last {

@@ -14,6 +14,8 @@ use crate::error::Result;
 use crate::ring::Word;
 use crate::tensor::Array;
 
+/// A segment without its flag must have mantissa 0, for mantissas are added up; only later flags take them away.
+///
 /// Three segments: word layout is mantissa 0, mantissa 1, flag 1, mantissa 2, flag 2, lowest bits first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segments {

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod attention;
 mod bits;
+mod freshness;
 mod headings;
 mod inverse;
 mod norm;
@@ -39,34 +40,36 @@ macro_rules! case {
     };
 }
 
-/// Runs code with `$w` standing for the smallest word that holds `$k` bits.
+/// Runs code with `$w` standing for the smallest word that holds `$k` bits, up to 64.
 macro_rules! with_word {
-    ($k:expr, $w:ident => $body:expr) => {
-        match $k {
-            ..=8 => {
-                type $w = u8;
-                $body
-            }
-            9..=16 => {
-                type $w = u16;
-                $body
-            }
-            17..=32 => {
-                type $w = u32;
-                $body
-            }
-            33..=64 => {
-                type $w = u64;
-                $body
-            }
-            _ => {
-                type $w = u128;
-                $body
-            }
-        }
+    ($k:expr, $w:ident => $body:expr) => {{
+        let k = $k;
+        with_word!(@each [k <= 8] u8, [k <= 16] u16, [k <= 32] u32, [k <= 64] u64; $w => $body)
+    }};
+    (@each $([$fits:expr] $t:ty),*; $w:ident => $body:expr) => {
+        $(if $fits {
+            type $w = $t;
+            $body
+        } else)* { panic!("no word is so wide") }
     };
 }
-use {case, with_word};
+
+/// The same for two words, from a list of pairs: every combination would take too long to compile.
+macro_rules! with_words {
+    ($k:expr, $w:ident, $k2:expr, $v:ident => $body:expr) => {{
+        let (k, k2) = ($k, $k2);
+        with_words!(@each k, k2, (u8, u8), (u8, u64), (u16, u32), (u32, u8), (u32, u32), (u32, u64), (u64, u64), (u64, u128);
+            $w, $v => $body)
+    }};
+    (@each $k:ident, $k2:ident, $(($t:ty, $u:ty)),*; $w:ident, $v:ident => $body:expr) => {
+        $(if $k <= <$t>::BITS && $k2 <= <$u>::BITS {
+            type $w = $t;
+            type $v = $u;
+            $body
+        } else)* { panic!("no words are so wide") }
+    };
+}
+use {case, with_word, with_words};
 
 /// The difference of two integers modulo 2^k, as a signed number.
 fn apart(a: i64, b: i64, k: u32) -> i64 {

@@ -12,11 +12,13 @@ fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
 
 /// A public exponent of 2^e on x moved into its fractional bits: F - e.
 fn effective(op: &'static str, fraction: u32, exponent: i32) -> Result<u32> {
-    u32::try_from(i64::from(fraction) - i64::from(exponent)).map_err(|_| Error::Exponent {
-        op,
-        lhs: exponent,
-        rhs: 0,
-    })
+    let bits = u32::try_from(i64::from(fraction) - i64::from(exponent)).ok().filter(|&bits| bits <= 128);
+    bits.ok_or(Error::Exponent { op, lhs: exponent, rhs: 0 })
+}
+
+/// The exponent of a product.
+fn sum_of_exponents(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
+    lhs.checked_add(rhs).ok_or(Error::Exponent { op, lhs, rhs })
 }
 
 /// `x + y`. Local. PyTorch: `x + y`.
@@ -37,7 +39,8 @@ fn bilinear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
     x: &Tensor<E, A>,
     y: &Tensor<E, B>,
 ) -> Result<Product<E, A, B>> {
-    Ok(Product::new(E::product(ctx, op, &x.repr, &y.repr)?, x.exponent + y.exponent))
+    let exponent = sum_of_exponents("multiply", x.exponent, y.exponent)?;
+    Ok(Product::new(E::product(ctx, op, &x.repr, &y.repr)?, exponent))
 }
 
 /// Elementwise product, with broadcasting. PyTorch: `x * y`.
@@ -73,7 +76,8 @@ pub fn linear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, C: Fixed<Ring = A::
     x: &Tensor<E, A>,
     w: &Linear<E, B, C>,
 ) -> Result<Product<E, A, B>> {
-    let product = Product::<E, A, B>::new(E::linear(ctx, &x.repr, &w.weight)?, x.exponent + w.exponent);
+    let exponent = sum_of_exponents("linear", x.exponent, w.exponent)?;
+    let product = Product::<E, A, B>::new(E::linear(ctx, &x.repr, &w.weight)?, exponent);
     product.plus_tensor(ctx, &w.bias)
 }
 

@@ -63,7 +63,8 @@ impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>> Product<E, A, B> {
         };
         // value = int 2^(exponent - F): align the tensor's ulp with the product's.
         let up = i64::from(A::F + B::F) - i64::from(T::F) + i64::from(x.exponent) - i64::from(self.exponent);
-        let Ok(up) = u32::try_from(up) else {
+        // A shift by the whole ring would leave nothing of the tensor.
+        let Some(up) = u32::try_from(up).ok().filter(|&up| up < A::K.min(63)) else {
             return Err(Error::Exponent { op: "add", lhs: self.exponent, rhs: x.exponent });
         };
         let x = E::as_sum(ctx, &x.repr, up)?;

@@ -43,7 +43,11 @@ impl Client {
 
     /// Begins a request: sends fresh input seeds, seed 0 to P0 and P2, seed 1 to P1 and P2. The parties preprocess.
     pub fn begin(&self, batch: u64) -> Result<[Seed; 2]> {
-        let seeds = [Seed::fresh(), Seed::fresh()];
+        self.begin_from(batch, [Seed::fresh(), Seed::fresh()])
+    }
+
+    /// The same with given seeds.
+    pub(super) fn begin_from(&self, batch: u64, seeds: [Seed; 2]) -> Result<[Seed; 2]> {
         let address = Address::new(batch, reserved::INPUT, 0);
         self.links[0].send(Message::new(address, 0, seeds[0].bytes().to_vec()))?;
         self.links[1].send(Message::new(address, 0, seeds[1].bytes().to_vec()))?;

@@ -19,7 +19,17 @@ pub fn share_weights(
     floats: &dyn Floats,
     progress: &dyn Fn(usize),
 ) -> Result<()> {
-    let seeds = [Seed::fresh(), Seed::fresh()];
+    share_weights_from([Seed::fresh(), Seed::fresh()], links, manifest, floats, progress)
+}
+
+/// The same with given seeds.
+pub(super) fn share_weights_from(
+    seeds: [Seed; 2],
+    links: &[Arc<dyn Channel>; 3],
+    manifest: &Manifest,
+    floats: &dyn Floats,
+    progress: &dyn Fn(usize),
+) -> Result<()> {
     let address = Address::new(reserved::SETUP, reserved::WEIGHT_SEEDS, 0);
     let both = [seeds[0].bytes(), seeds[1].bytes()].concat();
     links[0].send(Message::new(address, 0, seeds[0].bytes().to_vec()))?;

@@ -166,18 +166,26 @@ impl Party {
         for link in links() {
             link.send(Message::new(address, 0, digest.to_vec()))?;
         }
+        let theirs = links().map(|link| Ok((link, link.recv(address, 32)?.payload)));
+        let theirs = theirs.collect::<Result<Vec<_>>>()?;
+        let Some((other, other_digest)) = theirs.into_iter().find(|(_, theirs)| theirs != digest) else {
+            return Ok(());
+        };
+        // All three have seen two digests that differ. Nobody ends the session before the others have read them, so
+        // that everybody gives this reason and not that somebody else has stopped.
+        let seen = Address::new(batch, reserved::PROGRAM, 1);
         for link in links() {
-            let theirs = link.recv(address, 32)?.payload;
-            if theirs != digest {
-                let short = |d: &[u8]| d.iter().take(6).map(|b| format!("{b:02x}")).collect();
-                return Err(Error::Program {
-                    peer: link.peer().to_string(),
-                    theirs: short(&theirs),
-                    ours: short(digest),
-                });
-            }
+            let _ = link.send(Message::new(seen, 0, Vec::new()));
         }
-        Ok(())
+        for link in links() {
+            let _ = link.recv(seen, 0);
+        }
+        let short = |d: &[u8]| d.iter().take(6).map(|b| format!("{b:02x}")).collect();
+        Err(Error::Program {
+            peer: other.peer().to_string(),
+            theirs: short(&other_digest),
+            ours: short(digest),
+        })
     }
 
     fn preprocess_engine(&self, batch: u64, digest: &[u8; 32], store: &Arc<Store>) -> Result<Preprocess> {

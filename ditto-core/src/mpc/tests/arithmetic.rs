@@ -55,10 +55,10 @@ fn local_operations() {
     {
         let (x, y) = (ring_elements(60, k, 3), ring_elements(60, k, 4));
         let inputs = [Input::new(k, x.clone()), Input::new(k, y.clone())];
-        let out = with_word!(k, W => with_word!(k2, V => {
+        let out = with_words!(k, W, k2, V => {
             // The wrapped integers are too large for simulation in rings of 64 bits.
             if k < 56 { check(&Local::<W, V>::new(k2), &inputs, 0) } else { counted(&Local::<W, V>::new(k2), &inputs, &[], 1) }
-        }));
+        });
         for (i, v) in out.values.iter().enumerate() {
             let sum = x[i].wrapping_add(y[i]).wrapping_mul(3).wrapping_sub(x[i]).wrapping_add(5);
             let want = sum.wrapping_mul(7).wrapping_add(y[i]).wrapping_sub(11);
@@ -74,8 +74,7 @@ fn reducing_and_shifting_up() {
     {
         let x = ring_elements(60, k, 5);
         let inputs = [Input::new(k, x.clone())];
-        let out =
-            with_word!(k, W => with_word!(k2 + up, V => check(&Reduce::<W, V>::new(k2, up), &inputs, 0)));
+        let out = with_words!(k, W, k2 + up, V => check(&Reduce::<W, V>::new(k2, up), &inputs, 0));
         let want: Vec<_> = x.iter().map(|v| wrap(v.wrapping_shl(up), k2 + up)).collect();
         assert_eq!((out.values, out.k), (want, k2 + up), "{k} {k2} {up}");
     }

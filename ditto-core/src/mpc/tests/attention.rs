@@ -57,14 +57,15 @@ fn attention_over_flat_peaked_and_wide_rows() {
 #[test]
 fn scores_at_the_edge_of_the_exponential_count_for_nothing() {
     // The coarse maximum, and the score 12 to 18 below it: where exponentials are cut off and must not wrap.
-    let (f, n, q) = (12u32, 2, 6000);
+    let (f, n, q) = (12u32, 2, 20_000);
     let case = Softmax::new(f, 10, 10);
     let values = vec![1 << 10, -30 << 10];
     for top in [0i64, 1, 700, 1023, 1024, 2047] {
         let below = |r: usize| top - (12 << f) - (r as i64 * (6 << f)) / q as i64;
         let scores: Vec<i64> = (0..q).flat_map(|r| [top, below(r)]).collect();
         let worst = error(&case, q, n, 1, &scores, &values, top as u64);
-        assert!(worst < 4.0, "maximum at {top}: {worst}");
+        // Exponentials are rounded to 2^-14 of a scale of at least e^-1.5.
+        assert!(worst < 12.0, "maximum at {top}: {worst}");
     }
 }
 

@@ -34,8 +34,8 @@ fn standardize_over_its_range() {
             let sigma = (row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / d as f64 + epsilon).sqrt();
             for (v, y) in row.iter().zip(got) {
                 let want = (v - mean) / sigma;
-                // Input rounded to 2^-12 (and with it mean and variance), factor 2^-11, 1 ulp.
-                let allowed = 2.0 / 4096.0 / sigma * (1.0 + want.abs()) + want.abs() / 2048.0 + 1.0 / 1024.0;
+                // Input rounded to 2^-12 (and with it mean and variance), factor 2^-9, 1 ulp.
+                let allowed = 2.0 / 4096.0 / sigma * (1.0 + want.abs()) + want.abs() / 512.0 + 1.0 / 1024.0;
                 worst = worst.max((*y as f64 / 1024.0 - want).abs() / allowed);
             }
         }
@@ -72,13 +72,13 @@ fn normalize_over_its_range() {
             let norm = row.iter().map(|&v| (v as f64).powi(2)).sum::<f64>().sqrt();
             for (v, y) in row.iter().zip(got) {
                 let want = *v as f64 / norm;
-                let allowed = want.abs() / 2048.0 + 1.0 / 1024.0;
+                let allowed = want.abs() / 512.0 + 1.0 / 1024.0;
                 worst = worst.max((*y as f64 / 1024.0 - want).abs() / allowed);
             }
         }
         println!("normalize {d} at {f}: {worst:.3} of the bound, {} hops", out.counted.hops);
         assert!(worst < 1.0, "{d} {f}: {worst}");
-        assert_eq!(out.counted.hops, 7);
+        assert_eq!(out.counted.hops, if 48 - (f + 17 - 10) >= 32 { 6 } else { 7 });
     }
 }
 

@@ -77,8 +77,7 @@ fn truncation_into_any_ring() {
             ring_elements(2000, k, 3)
         };
         let inputs = [Input::new(k, x.clone())];
-        let out =
-            with_word!(k, W => with_word!(k2, V => check(&Truncate::<W, V>::new(drop, k2), &inputs, 1)));
+        let out = with_words!(k, W, k2, V => check(&Truncate::<W, V>::new(drop, k2), &inputs, 1));
         assert_eq!(out.k, k2);
         let (worst, mean) = errors(&x, &out.values, drop, k2.min(64));
         if drop == 0 {
@@ -129,9 +128,9 @@ fn floor_shift_stays_within_its_bounds() {
         let x = ring_elements(3000, k, 5);
         let inputs = [Input::new(k, x.clone())];
         for centred in [true, false] {
-            let out = with_word!(k, W => with_word!(k2, V => {
+            let out = with_words!(k, W, k2, V => {
                 check(&FloorShift::<W, V>::new(drop, k2, centred), &inputs, 2)
-            }));
+            });
             for (x, &y) in x.iter().zip(&out.values) {
                 let floor = x.div_euclid(1 << drop);
                 let rest = x.rem_euclid(1 << drop) as f64 / f64::from(drop).exp2();
@@ -181,7 +180,7 @@ fn upcast_is_exact_in_its_range() {
         let mut x = random(300, top - 1, 9);
         x.extend([0, -1, top - 1, -top]);
         let inputs = [Input::new(k, x.clone())];
-        let out = with_word!(k, W => with_word!(k2, V => check(&Upcast::<W, V>::new(k2), &inputs, 0)));
+        let out = with_words!(k, W, k2, V => check(&Upcast::<W, V>::new(k2), &inputs, 0));
         assert_eq!((out.values, out.k), (x, k2), "{k} {k2}");
     }
 }

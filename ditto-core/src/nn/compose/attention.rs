@@ -28,13 +28,13 @@ const WIDE: u32 = 48;
 /// `softmax(scores) values` with the division last.
 ///
 /// # Inputs
-/// `scores` [.., q, n], a sum at fraction `scores_fraction` >= 12, whose entries differ by less than 255 within a row;
+/// `scores` [.., q, n], a sum at fraction `scores_fraction` >= 12, whose entries differ by less than 254 within a row;
 /// `values` [.., n, d] with |v| < 2^6.
 /// # Output
 /// [.., q, d] at `out_fraction` in Z_{2^out_width}.
 /// # Error
 /// Scores are rounded to 2^-12, exponentials to 2^-14 of a scale where the row's largest is at least e^-1.5, the
-/// sum's reciprocal to 2^-12 relative; all rounding is unbiased. Exponentials below e^-14 of the maximum are 0.
+/// sum's reciprocal to 2^-12 relative for up to 128 keys, 2^-10 for 512; all rounding is unbiased. Exponentials below e^-14 of the maximum are 0.
 /// # Protocol
 /// Open the scores' low 21 bits (differences within a row are all that counts); a coarse maximum of their top 10 bits
 /// in a binary tree; subtract it, so that arguments are below 0; exponentials, 0 where the coarse difference says that
@@ -60,7 +60,7 @@ pub(crate) fn softmax_attend<P: Primitives, W: RingWord, V: RingWord, T: RingWor
     let Some(drop) = scores_fraction.checked_sub(SCORE_FRACTION) else {
         return Err(Error::Unsupported("softmax of scores with fewer than 12 fractional bits"));
     };
-    if n == 0 || scores.width() < width + drop {
+    if n == 0 || scores.width() < width.saturating_add(drop) {
         return Err(Error::Unsupported("softmax over no keys or in so small a ring"));
     }
     let scores = if drop == 0 { scores.clone() } else { P::shrink(ctx, scores, drop)? };
@@ -74,7 +74,9 @@ pub(crate) fn softmax_attend<P: Primitives, W: RingWord, V: RingWord, T: RingWor
     let shift: P::Masked<u32> = P::shift_up(&top, width - coarse_width)?;
     let x = add_scalar::<P, u32>(&P::sub(&x, &shift)?, -unit)?;
 
-    // A coarse difference errs by -1 to 2 units, so two units of slack keep what counts inside the range.
+    // A coarse score errs by -1 to 2 units, and one unit was taken off: what is kept lies above -(2^5 + 1) units. Between
+    // that and the end of the exponential's range, -2^5, a score is kept only if the mask's bits below a unit are so large
+    // that the opened value shows no wrap, and its exponential is right too.
     let range = (1i64 << (LOG_RANGE + COARSE_FRACTION)) - 2;
     let far = P::msb(&ctx.step("clip")?, &add_scalar::<P, u16>(&below, range)?)?;
     let far = P::open_bits(&ctx.step("clip/open")?, &far)?;

@@ -109,8 +109,9 @@ impl InverseSpec {
 /// # Output
 /// The inverse at `out_fraction` in Z_{2^out_width}.
 /// # Error
-/// With a first guess of relative error d = 2^-9 + 2^(o - index) (half of the latter for the root), o the octaves of a
-/// segment: d^2 for the reciprocal, 1.5 d^2 for the root, plus 1 ulp. Outside the range: wrong.
+/// With o the octaves of a segment, the first guess errs by less than d = 2^(o + 1 - index) + 2^(o - 11) for the
+/// reciprocal, half the first plus 2^((o + 1) / 2 - 11) for the root (index unit in the lowest octave, mantissa in the highest).
+/// The result: d^2 for the reciprocal, 1.5 d^2 for the root, both relative, plus 1 ulp. Outside the range: wrong.
 /// # Protocol
 /// Three tables, one per third of the octaves, of which the last with its flag set wins; beside them x is lifted to
 /// the ring of the Newton step, which is one polynomial of opened values.

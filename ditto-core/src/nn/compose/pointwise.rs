@@ -33,6 +33,15 @@ const TANH: [f64; 10] = [
 ];
 
 /// A pointwise function of a sum: see [`Activation`].
+///
+/// # Error
+/// Quad: 1 ulp, and what an ulp of x makes. GeLU and tanh: 2^-8 plus 2 ulp.
+/// # Cost
+/// Quad 4 hops, GeLU and tanh 5; see the two functions below.
+/// # Security
+/// As the protocols it is made of.
+/// # Source
+/// Ditto (Quad), SHAFT (sines), and this project.
 pub(crate) fn activation<P: Primitives, W: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
     function: Activation,
@@ -66,7 +75,7 @@ pub(crate) fn activation<P: Primitives, W: RingWord, T: RingWord>(
 /// # Error
 /// x rounded by less than 1 ulp, the result by less than 1 ulp more.
 /// # Cost
-/// 4 hops: two truncations.
+/// 4 hops: two truncations; 3 if the first drops nothing and keeps the ring.
 /// # Security
 /// As product and truncation.
 /// # Source
@@ -107,7 +116,7 @@ const INTEGER: u32 = 9;
 /// # Inputs
 /// A sum with |x| < 127.
 /// # Error
-/// That of the series (below 2^-8 with its rounding), for all x in the range. The regions may switch anywhere in
+/// That of the series (below 2^-8) and of rounding argument and result (below 2 ulp), for all x in the range. The regions may switch anywhere in
 /// 4 <= |x| <= 6, where both sides agree to 2^-11 (GeLU: 1.3e-4; tanh: 6.7e-4).
 /// # Protocol
 /// Open x; the series from the opened value; two comparisons of its integer part; with C the series, the result is

@@ -25,7 +25,7 @@ pub(crate) fn truncate<P: Primitives, W: RingWord, V: RingWord>(
     drop: u32,
     k2: u32,
 ) -> Result<P::Masked<V>> {
-    if drop + 2 > z.width() {
+    if drop > z.width().saturating_sub(2) {
         return Err(Error::Unsupported("dropping nearly all bits of a ring"));
     }
     let z = if drop == 0 { z.clone() } else { P::shrink(ctx, z, drop)? };
