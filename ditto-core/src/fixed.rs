@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 
 use crate::primitives::RingWord;
+use crate::public_math::power_of_two;
 
 /// A ring Z_{2^K} with a public tensor type: `Z<8>`, `Z<16>`, `Z<32>`, `Z<48>` or `Z<64>`.
 #[diagnostic::on_unimplemented(
@@ -91,18 +92,30 @@ where
     const F: u32 = F;
 }
 
-/// Rounds a number to the nearest integer multiple of 2^-f; `None` if it is not finite or leaves [-2^(k-1), 2^(k-1)).
-///
-/// The result is the signed integer; ties round to even.
-pub fn encode(value: f64, f: u32, k: u32) -> Option<i64> {
-    let scaled = (value * (f as f64).exp2()).round_ties_even();
-    let limit = ((k - 1) as f64).exp2();
-    (scaled >= -limit && scaled < limit).then_some(scaled as i64)
+/// Rounds numbers to a format.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoder {
+    scale: f64,
+    limit: f64,
+}
+
+impl Encoder {
+    /// To multiples of 2^-f in Z_{2^k}.
+    pub fn new(f: u32, k: u32) -> Self {
+        Self { scale: power_of_two(f as i32), limit: power_of_two(k as i32 - 1) }
+    }
+
+    /// The nearest integer, ties to even; `None` if the number is not finite or leaves [-2^(k-1), 2^(k-1)).
+    #[inline(always)]
+    pub fn encode(&self, value: f64) -> Option<i64> {
+        let scaled = (value * self.scale).round_ties_even();
+        (scaled >= -self.limit && scaled < self.limit).then_some(scaled as i64)
+    }
 }
 
 /// The number that the signed integer stands for at scale 2^-f.
 pub fn decode(int: i64, f: u32) -> f64 {
-    int as f64 * (-(f as f64)).exp2()
+    int as f64 * power_of_two(-(f as i32))
 }
 
 #[cfg(test)]
@@ -113,18 +126,18 @@ mod tests {
     proptest! {
         #[test]
         fn encode_rounds_to_half_an_ulp(v in -1000.0f64..1000.0, f in 0u32..20) {
-            let int = encode(v, f, 48).expect("in range");
+            let int = Encoder::new(f, 48).encode(v).expect("in range");
             prop_assert!((decode(int, f) - v).abs() <= 0.5 * (-(f as f64)).exp2());
         }
     }
 
     #[test]
     fn encode_refuses_what_the_ring_cannot_hold() {
-        assert_eq!(encode(127.0, 0, 8), Some(127));
-        assert_eq!(encode(-128.0, 0, 8), Some(-128));
-        assert_eq!(encode(128.0, 0, 8), None);
-        assert_eq!(encode(f64::NAN, 8, 32), None);
-        assert_eq!(encode(f64::INFINITY, 8, 64), None);
-        assert_eq!(encode(f64::MAX, 8, 64), None);
+        assert_eq!(Encoder::new(0, 8).encode(127.0), Some(127));
+        assert_eq!(Encoder::new(0, 8).encode(-128.0), Some(-128));
+        assert_eq!(Encoder::new(0, 8).encode(128.0), None);
+        assert_eq!(Encoder::new(8, 32).encode(f64::NAN), None);
+        assert_eq!(Encoder::new(8, 64).encode(f64::INFINITY), None);
+        assert_eq!(Encoder::new(8, 64).encode(f64::MAX), None);
     }
 }

@@ -34,4 +34,9 @@ pub mod __macro {
     pub use crate::ctx::Ctx;
     pub use crate::error::Result;
     pub use crate::nn::{Engine, Minus, Plus, Rescale, Scope, Times, WeightSource, Weights};
+
+    /// Protocol calls written by hand.
+    pub fn by_hand<E, T>(ctx: &Ctx<'_, E>, calls: impl FnOnce(&Ctx<'_, E>) -> Result<T>) -> Result<T> {
+        calls(ctx)
+    }
 }

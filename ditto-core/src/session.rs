@@ -4,6 +4,7 @@
 //! them and serves requests, the client ([`Client`]) shares an input and receives the output.
 
 mod client;
+mod local;
 mod manifest;
 mod model;
 mod owner;
@@ -15,6 +16,7 @@ mod received;
 mod tests;
 
 pub use client::Client;
+pub use local::{LocalLinks, private};
 pub use manifest::{Entry, Manifest};
 pub use model::{SecureModel, program, request_cost};
 pub use owner::share_weights;

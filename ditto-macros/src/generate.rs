@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 
@@ -67,6 +67,15 @@ impl<'a> Generate<'a> {
         quote!(&#ctx.step(#name)?)
     }
 
+    /// The export module's path, so that errors about what is called point at the author's expression.
+    fn root_at(&self, span: Span) -> TokenStream {
+        let respan = |mut token: TokenTree| {
+            token.set_span(span);
+            token
+        };
+        self.root.to_token_stream().into_iter().map(respan).collect()
+    }
+
     fn stmts(&self, block: &Block) -> TokenStream {
         block.stmts.iter().map(|s| self.stmt(s)).collect()
     }
@@ -105,7 +114,7 @@ impl<'a> Generate<'a> {
     fn expr(&self, expr: &Expr) -> TokenStream {
         // Generated tokens resolve as the macro's, and errors about them point at the author's expression.
         let span = Span::mixed_site().located_at(expr.span);
-        let (root, engine) = (self.root, self.engine);
+        let engine = self.engine;
         match &expr.node {
             Node::Rust(tokens) => tokens.clone(),
             Node::Call { function, step, args } => {
@@ -123,11 +132,11 @@ impl<'a> Generate<'a> {
             }
             Node::PlainCall { function, args } => {
                 let args = self.list(args);
-                quote!(#function(#(#args),*))
+                quote_spanned!(span=> #function(#(#args),*))
             }
             Node::PlainMethod { receiver, method, args } => {
                 let (receiver, args) = (self.expr(receiver), self.list(args));
-                quote!(#receiver.#method(#(#args),*))
+                quote_spanned!(span=> #receiver.#method(#(#args),*))
             }
             Node::Operator { op, lhs, rhs, step } => {
                 let (lhs, rhs) = (self.expr(lhs), self.expr(rhs));
@@ -137,7 +146,7 @@ impl<'a> Generate<'a> {
                     Operator::Times => ("Times", "times"),
                 };
                 let (name, method) = (Ident::new(name, span), Ident::new(method, span));
-                let ctx = self.ctx();
+                let (ctx, root) = (self.ctx(), self.root_at(span));
                 let step = step.as_ref().map(|step| quote!(, #step));
                 quote_spanned!(span=> #root::#name::<#engine, _>::#method(#lhs, #rhs, #ctx #step)?)
             }
@@ -151,7 +160,7 @@ impl<'a> Generate<'a> {
             }
             Node::Index { value, index } => {
                 let (value, index) = (self.expr(value), self.expr(index));
-                quote!(#value[#index])
+                quote_spanned!(span=> #value[#index])
             }
             Node::Range { start, limits, end } => {
                 let start = start.as_ref().map(|e| self.expr(e));
@@ -226,12 +235,13 @@ impl<'a> Generate<'a> {
             Node::Join { branches } => self.join(branches, span),
             Node::Protocol { ctx: name, step, body } => {
                 let ctx = self.narrowed(step);
-                quote_spanned!(span=> { let #name: &#root::Ctx<'_, #engine> = #ctx; (#body)? })
+                let root = self.root_at(span);
+                quote_spanned!(span=> #root::by_hand(#ctx, |#name| #body)?)
             }
             Node::Convert { value, target, step } => {
                 let value = self.expr(value);
                 let target = target.as_ref().map_or_else(|| quote!(_), ToTokens::to_token_stream);
-                let ctx = self.ctx();
+                let (ctx, root) = (self.ctx(), self.root_at(span));
                 quote_spanned!(span=> #root::Rescale::<#engine, #target>::rescale(#value, #ctx, #step)?)
             }
         }

@@ -147,7 +147,7 @@ impl<'a> Lower<'a> {
             .as_ref()
             .and_then(|ty| if public { Some(ty.clone()) } else { self.errors.take(self.types.rewrite(ty)) });
         let names = pattern_names(&pat);
-        self.target = (names.len() == 1).then(|| names[0].clone());
+        let outer = std::mem::replace(&mut self.target, (names.len() == 1).then(|| names[0].clone()));
 
         let mut diverge = None;
         let mut init = local.init.as_ref().map(|init| {
@@ -155,8 +155,8 @@ impl<'a> Lower<'a> {
                 diverge = Some(otherwise);
             }
             match join_of(&init.expr) {
-                Some(mac) => self.join(mac, &names),
-                None => self.expr(&init.expr),
+                Some(mac) => Box::new(self.join(mac, &names)),
+                None => Box::new(self.expr(&init.expr)),
             }
         });
         if let (Some(ty), Some(written), false) = (&ty, &written, public)
@@ -165,7 +165,7 @@ impl<'a> Lower<'a> {
         {
             self.convert(value, Some(ty), Some(written));
         }
-        self.target = None;
+        self.target = outer;
         let diverge = diverge.map(|e| self.diverging(e));
 
         let secrecy = match (&written, &init) {

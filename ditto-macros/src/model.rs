@@ -17,9 +17,15 @@ pub(crate) struct Options {
     public: Vec<String>,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self { root: parse_quote!(::ditto_core::__macro), public: Vec::new() }
+    }
+}
+
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let mut options = Self { root: parse_quote!(::ditto_core::__macro), public: Vec::new() };
+        let mut options = Self::default();
         while !input.is_empty() {
             if input.peek(Token![crate]) {
                 input.parse::<Token![crate]>()?;
@@ -49,28 +55,25 @@ impl Parse for Options {
 
 /// What the attribute stands on, expanded; errors stand next to an item of the same interface.
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
-    let parsed =
-        syn::parse2::<Options>(options).and_then(|options| Ok((options, syn::parse2::<Item>(item.clone())?)));
-    let (options, parsed) = match parsed {
-        Ok(parsed) => parsed,
-        Err(e) => return with_error(&e, item),
-    };
-    match parsed {
-        Item::Fn(function) => expand_fn(&options, function),
-        Item::Impl(block) => expand_impl(&options, block),
-        other => with_error(
-            &syn::Error::new_spanned(
+    let mut errors = Errors::default();
+    let options = errors.take(syn::parse2::<Options>(options)).unwrap_or_default();
+    let expanded = match syn::parse2::<Item>(item.clone()) {
+        Ok(Item::Fn(function)) => expand_fn(&options, function),
+        Ok(Item::Impl(block)) => expand_impl(&options, block),
+        Ok(other) => {
+            errors.at(
                 other,
                 "`#[secure_model]` stands on functions and on `impl` blocks; put it on each of them",
-            ),
-            item,
-        ),
-    }
-}
-
-fn with_error(error: &syn::Error, item: TokenStream) -> TokenStream {
-    let error = error.to_compile_error();
-    quote!(#error #item)
+            );
+            item
+        }
+        Err(e) => {
+            errors.push(e);
+            item
+        }
+    };
+    let errors = errors.finish(()).err().map(|e| e.to_compile_error());
+    quote!(#errors #expanded)
 }
 
 /// The engine's name, and whether the macro must declare it.
@@ -103,7 +106,8 @@ fn expand_fn(options: &Options, mut function: syn::ItemFn) -> TokenStream {
 /// A function with its body, or with its errors.
 fn finish(errors: Errors, head: TokenStream, body: TokenStream) -> TokenStream {
     match errors.finish(()) {
-        Ok(()) => quote!(#head { #body }),
+        // Formats make types long; tuples of them are what `join!` gives.
+        Ok(()) => quote!(#[allow(clippy::type_complexity)] #head { #body }),
         Err(e) => {
             let e = e.to_compile_error();
             quote!(#[allow(unused)] #head { #e ::core::unreachable!() })
@@ -168,7 +172,7 @@ fn model_fn(
         ReturnType::Default => parse_quote!(()),
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
-    let under_engine = errors.take(types.rewrite(&result)).unwrap_or_else(|| result.clone());
+    let under_engine = errors.take(types.rewrite(&result)).unwrap_or_else(|| parse_quote!(()));
     let converted = types.converts(&result).then(|| under_engine.clone());
     let mut lower = Lower::new(types, own_methods, converted);
     for input in &mut sig.inputs {

@@ -17,7 +17,7 @@ pub(crate) enum Stmt {
     /// Plain Rust: an item, an assertion.
     Rust(TokenStream),
     /// `let pat: ty = init else { diverge };`
-    Let { attrs: TokenStream, pat: Pat, ty: Option<Type>, init: Option<Expr>, diverge: Option<Block> },
+    Let { attrs: TokenStream, pat: Pat, ty: Option<Type>, init: Option<Box<Expr>>, diverge: Option<Block> },
     /// An expression, with its semicolon if it has one.
     Expr { value: Expr, semi: bool },
 }

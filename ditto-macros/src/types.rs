@@ -167,13 +167,15 @@ impl Types {
         }
     }
 
-    /// Whether a value written down with this type is converted to it: an engine's type, by value.
+    /// Whether a value written down with this type is converted to it: an engine's type, by value. Nothing but a
+    /// product becomes a product.
     pub(crate) fn converts(&self, ty: &Type) -> bool {
         match ty {
             Type::Path(p) => {
+                let last = p.path.segments.last();
                 p.qself.is_none()
                     && !self.is_public(&p.path)
-                    && p.path.segments.last().is_some_and(|s| !words::has(words::CONTAINERS, &s.ident))
+                    && last.is_some_and(|s| s.ident != "Product" && !words::has(words::CONTAINERS, &s.ident))
             }
             Type::Paren(p) => self.converts(&p.elem),
             Type::Group(g) => self.converts(&g.elem),

@@ -4,63 +4,21 @@
 pub(crate) const TENSOR_METHODS: &[&str] = &["reshape", "permute", "slice", "split_heads", "merge_heads"];
 
 /// Methods of public values, and of containers of secrets. They are left as they are.
+#[rustfmt::skip]
 pub(crate) const PUBLIC_METHODS: &[&str] = &[
     // what a tensor tells
-    "shape",
-    "dims",
-    "rank",
-    "rows",
-    "exponent", // copies
-    "clone",
-    "cloned",
-    "copied",
-    "to_owned",
-    "to_vec",
-    "to_string",
-    "into", // containers and iterators
-    "len",
-    "is_empty",
-    "iter",
-    "into_iter",
-    "enumerate",
-    "zip",
-    "rev",
-    "skip",
-    "take",
-    "step_by",
-    "chunks",
-    "windows",
-    "chain",
-    "first",
-    "last",
-    "get",
-    "push",
-    "contains", // options
-    "as_ref",
-    "as_deref",
-    "as_slice",
-    "as_str",
-    "is_some",
-    "is_none",
-    "unwrap_or",
-    "unwrap_or_default",
-    "ok_or",
+    "shape", "dims", "rank", "rows", "exponent",
+    // copies
+    "clone", "cloned", "copied", "to_owned", "to_vec", "to_string", "into",
+    // containers and iterators
+    "len", "is_empty", "iter", "into_iter", "enumerate", "zip", "rev", "skip", "take", "step_by",
+    "chunks", "windows", "chain", "first", "last", "get", "push", "contains", "sum", "count",
+    // options
+    "as_ref", "as_deref", "as_slice", "as_str", "is_some", "is_none", "unwrap_or",
+    "unwrap_or_default", "ok_or",
     // numbers
-    "min",
-    "max",
-    "abs",
-    "pow",
-    "powi",
-    "sqrt",
-    "recip",
-    "div_ceil",
-    "next_power_of_two",
-    "is_power_of_two",
-    "ilog2",
-    "saturating_sub",
-    "checked_sub",
-    "rem_euclid",
-    "is_multiple_of",
+    "min", "max", "abs", "pow", "powi", "sqrt", "recip", "div_ceil", "next_power_of_two",
+    "is_power_of_two", "ilog2", "saturating_sub", "checked_sub", "rem_euclid", "is_multiple_of",
 ];
 
 /// Of [`PUBLIC_METHODS`], those whose result is public whatever the receiver is.

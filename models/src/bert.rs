@@ -3,8 +3,8 @@
 //! The client looks its own tokens up and shares the sum of their embeddings; everything after that is private.
 
 use ditto_core::nn::{
-    Activation, Engine, LayerNorm, Linear, LinearShape, Product, Tensor, activation, layer_norm, linear, matmul_t,
-    mean_rows, normalize, softmax_attend,
+    Activation, Engine, LayerNorm, Linear, LinearShape, Product, Tensor, activation, layer_norm, linear,
+    matmul_t, mean_rows, normalize, softmax_attend,
 };
 use ditto_macros::{Weights, secure_model};
 
@@ -95,7 +95,11 @@ pub fn encoder<P: Plan>(w: &Encoder<P>, embeddings: &Tensor<P::Input>) -> Tensor
 
 /// Sentence embedding: mean over tokens, scaled to length 1 if the checkpoint says so.
 #[secure_model]
-pub fn sentence_embedding<P: Plan>(w: &Encoder<P>, embeddings: &Tensor<P::Input>, unit: bool) -> Tensor<Output> {
+pub fn sentence_embedding<P: Plan>(
+    w: &Encoder<P>,
+    embeddings: &Tensor<P::Input>,
+    unit: bool,
+) -> Tensor<Output> {
     let x = encoder(w, embeddings);
     if unit {
         let mean: Tensor<Pooled> = mean_rows(&x);

@@ -53,9 +53,8 @@ pub struct BertFloats<'a>(pub &'a Checkpoint);
 impl Floats for BertFloats<'_> {
     fn floats(&self, name: &str, shape: &[usize]) -> ditto_core::Result<Vec<f32>> {
         let scope = if name.starts_with("classifier.") { self.0.root() } else { self.0.prefix(&PREFIXES) };
-        scope.tensor(name, shape).map_err(|e| ditto_core::Error::Weight {
-            name: name.to_owned(),
-            what: crate::report::chain(&e),
-        })
+        scope
+            .tensor(name, shape)
+            .map_err(|e| ditto_core::Error::Weight { name: name.to_owned(), what: crate::report::chain(&e) })
     }
 }

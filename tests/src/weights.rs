@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ditto_core::engine::{Clear, Simulate, Simulated, SimulatedWeight};
-use ditto_core::fixed::encode;
+use ditto_core::fixed::Encoder;
 use ditto_core::nn::WeightSource;
 use ditto_core::tensor::{Array, Shape};
 use ditto_core::{Engine, Error, Fixed, Result, Tensor};
@@ -38,7 +38,7 @@ impl Floats {
 fn integers<T: Fixed>(values: &[f64]) -> Result<Vec<i64>> {
     values
         .iter()
-        .map(|&v| encode(v, T::F, T::K).ok_or(Error::Unsupported("a number outside its format")))
+        .map(|&v| Encoder::new(T::F, T::K).encode(v).ok_or(Error::Unsupported("a number outside its format")))
         .collect()
 }
 

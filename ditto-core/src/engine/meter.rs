@@ -80,12 +80,9 @@ where
     Dealt::new(x.shape().clone(), k)
 }
 
-/// A change of ring that is local only downwards. Every program is metered first, so it is refused here.
-fn smaller<W: RingWord, V: RingWord>(x: &Dealt<W>, drop: u32, k2: u32) -> Result<Dealt<V>> {
-    if k2 == 0 || k2.saturating_add(drop) > x.width() || k2 > V::BITS {
-        return Err(Error::Unsupported("a local change to a ring that is not smaller"));
-    }
-    Ok(like(x, k2))
+/// A change of ring that the protocols cannot do is found here, before any party starts.
+fn allowed(possible: bool, what: &'static str) -> Result<()> {
+    if possible { Ok(()) } else { Err(Error::Unsupported(what)) }
 }
 
 fn zip<W: RingWord>(x: &Dealt<W>, y: &Dealt<W>, op: &'static str) -> Result<Dealt<W>> {
@@ -116,13 +113,19 @@ impl Primitives for Meter {
         Ok(x.clone())
     }
     fn reduce<W: RingWord, V: RingWord>(x: &Dealt<W>, k2: u32) -> Result<Dealt<V>> {
-        smaller(x, 0, k2)
+        allowed(k2 <= x.width() && k2 <= V::BITS, "reducing to a larger ring")?;
+        Ok(like(x, k2))
     }
     fn shift_up<W: RingWord, V: RingWord>(x: &Dealt<W>, up: u32) -> Result<Dealt<V>> {
+        allowed(x.width() + up <= V::BITS, "shifting out of a word")?;
         Ok(like(x, x.width() + up))
     }
     fn floor_shift<W: RingWord, V: RingWord>(x: &Dealt<W>, drop: u32, k2: u32, _: bool) -> Result<Dealt<V>> {
-        smaller(x, drop, k2)
+        allowed(
+            drop > 0 && drop + k2 <= x.width() && k2 <= V::BITS,
+            "a DownCast that drops no bits or too many",
+        )?;
+        Ok(like(x, k2))
     }
     fn additive<W: RingWord>(_: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<Dealt<W>> {
         Ok(x.clone())
@@ -137,9 +140,11 @@ impl Primitives for Meter {
         Ok(a.clone())
     }
     fn reduce_additive<W: RingWord, V: RingWord>(a: &Dealt<W>, k2: u32) -> Result<Dealt<V>> {
-        smaller(a, 0, k2)
+        allowed(k2 <= a.width() && k2 <= V::BITS, "reducing to a larger ring")?;
+        Ok(like(a, k2))
     }
     fn shrink<W: RingWord>(_: &Ctx<'_, Self>, a: &Dealt<W>, drop: u32) -> Result<Dealt<W>> {
+        allowed(drop < a.width(), "dropping all bits of a ring")?;
         Ok(like(a, a.width() - drop))
     }
     fn product<W: RingWord>(
@@ -163,6 +168,7 @@ impl Primitives for Meter {
         Ok(a.clone())
     }
     fn upcast<W: RingWord, V: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>, k2: u32) -> Result<Dealt<V>> {
+        allowed(x.width() >= 2 && k2 > x.width() && k2 <= V::BITS, "an UpCast to a ring that is not larger")?;
         ctx.charge(mpc::upcast::cost(x.shape().len(), x.width(), k2));
         Ok(like(x, k2))
     }

@@ -21,22 +21,59 @@ pub(crate) fn cost(n: usize, k: u32, k2: u32) -> Cost {
     Cost::deal(n, d) + Cost::deal(n, d) + Cost::exchange(n, d)
 }
 
+/// Runs `$body` with `$word` the smallest word that holds `$bits` bits: what is dealt and kept is no wider than it
+/// must be.
+macro_rules! with_word {
+    ($bits:expr, $word:ident => $body:expr) => {
+        match $bits {
+            ..=8 => {
+                type $word = u8;
+                $body
+            }
+            9..=16 => {
+                type $word = u16;
+                $body
+            }
+            17..=32 => {
+                type $word = u32;
+                $body
+            }
+            33..=64 => {
+                type $word = u64;
+                $body
+            }
+            _ => {
+                type $word = u128;
+                $body
+            }
+        }
+    };
+}
+
 pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(
     ctx: &Ctx<'_, Preprocess>,
     x: &Mask<W>,
     k2: u32,
 ) -> Result<Mask<V>> {
+    with_word!(k2 - x.k, D => offline_in::<W, V, D>(ctx, x, k2))
+}
+
+fn offline_in<W: Stored + Elem, V: Stored + Elem, D: Stored + Elem>(
+    ctx: &Ctx<'_, Preprocess>,
+    x: &Mask<W>,
+    k2: u32,
+) -> Result<Mask<V>> {
     let (k, d, n) = (x.k, k2 - x.k, x.shape.len());
-    let top = ctx.mask::<V>(&x.shape, d)?;
+    let top = ctx.mask::<D>(&x.shape, d)?;
     let (mut carries, mut msbs) = (None, None);
     if let (Some(l0), Some(l1), Some(u0), Some(u1)) = (&x.l0, &x.l1, &top.l0, &top.l1) {
         let mut s = Vec::with_capacity(n);
         let mut t = Vec::with_capacity(n);
         for (((&a, &b), &u), &v) in l0.data().iter().zip(l1.data()).zip(u0.data()).zip(u1.data()) {
             let lambda = a.wrapping_add(&b).low(k);
-            let carry = V::from_u64(u64::from(lambda < a));
+            let carry = D::from_u64(u64::from(lambda < a));
             s.push(carry.wrapping_add(&u).wrapping_add(&v).low(d));
-            t.push(V::from_u64(u64::from(lambda.bit(k - 1))));
+            t.push(D::from_u64(u64::from(lambda.bit(k - 1))));
         }
         (carries, msbs) = (Some(s), Some(t));
     }
@@ -44,11 +81,12 @@ pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(
     let t = ctx.deal(n, d, msbs)?;
     ctx.keep(s)?;
     ctx.keep(t)?;
-    let widen = |l: &Option<Array<W>>, u: &Option<Array<V>>| match (l, u) {
-        (Some(l), Some(u)) => l.zip(u, "upcast", |l, u| cast::<W, V>(l) | (u << k)).map(Some),
+    let widen = |l: &Option<Array<W>>, u: &Option<Array<D>>| match (l, u) {
+        (Some(l), Some(u)) => l.zip(u, "upcast", |l, u| cast::<W, V>(l) | (cast::<D, V>(u) << k)).map(Some),
         _ => Ok(None),
     };
-    let out = Mask { k: k2, shape: x.shape.clone(), l0: widen(&x.l0, &top.l0)?, l1: widen(&x.l1, &top.l1)? };
+    let (l0, l1) = (widen(&x.l0, &top.l0)?, widen(&x.l1, &top.l1)?);
+    let out = Mask { k: k2, shape: x.shape.clone(), l0, l1 };
     ctx.keep_mask(&out)?;
     Ok(out)
 }
@@ -58,9 +96,17 @@ pub(crate) fn online<W: Stored + Elem, V: Stored + Elem>(
     x: &Masked<W>,
     k2: u32,
 ) -> Result<Masked<V>> {
+    with_word!(k2 - x.k, D => online_in::<W, V, D>(ctx, x, k2))
+}
+
+fn online_in<W: Stored + Elem, V: Stored + Elem, D: Stored + Elem>(
+    ctx: &Ctx<'_, Evaluator>,
+    x: &Masked<W>,
+    k2: u32,
+) -> Result<Masked<V>> {
     let (k, d, n) = (x.k, k2 - x.k, x.m.len());
-    let s = ctx.take::<V>(n)?;
-    let t = ctx.take::<V>(n)?;
+    let s = ctx.take::<D>(n)?;
+    let t = ctx.take::<D>(n)?;
     let own = ctx.take_array::<V>(x.m.shape())?;
     let bias = W::one() << (k - 2);
     let c = x.m.map(|m| m.wrapping_add(&bias).low(k));
@@ -69,6 +115,8 @@ pub(crate) fn online<W: Stored + Elem, V: Stored + Elem>(
         mine.map(|(c, (&s, &t))| if c.bit(k - 1) == 0 { s.wrapping_add(&t).low(d) } else { s }).collect();
     let w = Array::new(c.shape().clone(), ctx.open_sum(mine, d)?)?;
     let bias = V::one() << (k - 2);
-    let m = c.zip(&w, "upcast", |c, w: V| (cast::<W, V>(c) | (w << k)).wrapping_sub(&bias).low(k2))?;
+    let m = c.zip(&w, "upcast", |c, w: D| {
+        (cast::<W, V>(c) | (cast::<D, V>(w) << k)).wrapping_sub(&bias).low(k2)
+    })?;
     Ok(Masked { k: k2, m, own })
 }

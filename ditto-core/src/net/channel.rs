@@ -27,7 +27,7 @@ impl Default for Limits {
         Self {
             frame_bytes: 256 << 20,
             queued_bytes: 4 << 30,
-            window: 256 << 20,
+            window: 64 << 20,
             time_limit: Duration::from_secs(60),
         }
     }

@@ -59,30 +59,29 @@ macro_rules! operator {
         impl<E: Engine, $($generics)*> $trait<E, $($r)* $rhs> for $($l)* $lhs {
             type Output = $out;
             fn $method(self, $y: $($r)* $rhs, $ctx: &Ctx<'_, E> $(, $name: &str)?) -> Result<$out> {
-                #[allow(clippy::needless_borrow)]
-                let $x = &self;
+                let ($x, $y) = (&self, &$y);
                 $body
             }
         }
     };
 }
 
-operator!(Plus::plus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, _ctx| add(x, &y));
-operator!(Minus::minus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, _ctx| sub(x, &y));
+operator!(Plus::plus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, _ctx| add(x, y));
+operator!(Minus::minus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, _ctx| sub(x, y));
 operator!(Times::times [A: Fixed, B: Fixed<Ring = A::Ring>] Tensor<E, A>, Tensor<E, B> => Product<E, A, B>,
-    |x, y, ctx, name| mul(&ctx.step(name)?, x, &y));
+    |x, y, ctx, name| mul(&ctx.step(name)?, x, y));
 operator!(Plus::plus [A: Fixed, B: Fixed<Ring = A::Ring>] Product<E, A, B>, Product<E, A, B> => Product<E, A, B>,
-    |x, y, _ctx| x.plus(&y));
+    |x, y, _ctx| x.plus(y));
 operator!(Plus::plus [A: Fixed, B: Fixed<Ring = A::Ring>, T: Fixed<Ring = A::Ring>]
-    Product<E, A, B>, Tensor<E, T> => Product<E, A, B>, |x, y, ctx| x.plus_tensor(ctx, &y));
+    Product<E, A, B>, Tensor<E, T> => Product<E, A, B>, |x, y, ctx| x.plus_tensor(ctx, y));
 operator!(Plus::plus [A: Fixed, B: Fixed<Ring = A::Ring>, T: Fixed<Ring = A::Ring>]
-    Tensor<E, T>, Product<E, A, B> => Product<E, A, B>, |x, y, ctx| y.plus_tensor(ctx, &x));
+    Tensor<E, T>, Product<E, A, B> => Product<E, A, B>, |x, y, ctx| y.plus_tensor(ctx, x));
 
 macro_rules! numbers {
     ($($n:ty)*) => {$(
-        operator!(Plus::plus [] $n, $n => $n, |x, y, _ctx| Ok(*x + y));
-        operator!(Minus::minus [] $n, $n => $n, |x, y, _ctx| Ok(*x - y));
-        operator!(Times::times [] $n, $n => $n, |x, y, _ctx, _name| Ok(*x * y));
+        operator!(Plus::plus [] $n, $n => $n, |x, y, _ctx| Ok(*x + *y));
+        operator!(Minus::minus [] $n, $n => $n, |x, y, _ctx| Ok(*x - *y));
+        operator!(Times::times [] $n, $n => $n, |x, y, _ctx, _name| Ok(*x * *y));
     )*};
 }
 numbers!(usize u8 u32 u64 i32 i64 f32 f64);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::SecureModel;
 use crate::engine::{Clear, Simulate, Simulated, SimulatedWeight};
 use crate::error::{Error, Result};
-use crate::fixed::{Fixed, decode, encode};
+use crate::fixed::{Encoder, Fixed, decode};
 use crate::nn::{Tensor, WeightSource};
 use crate::ring::Word;
 use crate::tensor::{Array, Permute, Structure};
@@ -34,16 +34,12 @@ pub(super) fn vector(floats: &dyn Floats, name: &str, len: usize, scale: f64) ->
 
 /// Rounds to a format; a value that does not fit is named.
 pub(super) fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: u32) -> Result<Array<i64>> {
-    let data = x.data().iter().map(|&value| {
-        let value = f64::from(value);
-        encode(value, fraction, width).ok_or_else(|| Error::Encode {
-            name: name.to_owned(),
-            value,
-            bits: width,
-            fraction,
-        })
-    });
-    Array::new(x.shape().clone(), data.collect::<Result<_>>()?)
+    let encoder = Encoder::new(fraction, width);
+    // Numbers that do not fit are rare: look for one only if there is one.
+    if let Some(&bad) = x.data().iter().find(|&&v| encoder.encode(f64::from(v)).is_none()) {
+        return Err(Error::Encode { name: name.to_owned(), value: f64::from(bad), bits: width, fraction });
+    }
+    Ok(x.map(|v| encoder.encode(f64::from(v)).unwrap_or_default()))
 }
 
 struct ClearWeights<'a>(&'a dyn Floats);

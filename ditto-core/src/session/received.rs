@@ -92,8 +92,7 @@ fn receive<W: RingWord>(
     if entry.is_matrix() {
         let &[rows, columns] = entry.shape.dims() else { return Err(wrong()) };
         let packed = |w: &[W]| {
-            Box::new(Weight::new(Arc::new(PackedB::new(k, w, rows, columns))))
-                as Box<dyn Any + Send + Sync>
+            Box::new(Weight::new(Arc::new(PackedB::new(k, w, rows, columns)))) as Box<dyn Any + Send + Sync>
         };
         return Ok(match (role, m, rest) {
             (Role::P0, Some(m), []) => {

@@ -36,12 +36,31 @@ impl Structure for Permute<'_> {
         }
         let out: Vec<usize> = self.0.iter().map(|&a| dims[a]).collect();
         let step: Vec<usize> = self.0.iter().map(|&a| strides[a]).collect();
+        if self.0 == [1, 0] {
+            return Array::new(Shape::new(&out), transpose(x.data(), dims[0], dims[1]));
+        }
         let mut data = Vec::with_capacity(x.len());
         if !x.is_empty() {
             walk(&out, &step, 0, x.data(), &mut data);
         }
         Array::new(Shape::new(&out), data)
     }
+}
+
+/// Transposes a matrix block by block, so that both sides stay in cache.
+fn transpose<T: Elem>(from: &[T], rows: usize, columns: usize) -> Vec<T> {
+    const BLOCK: usize = 16;
+    let mut to = vec![T::default(); from.len()];
+    for r in (0..rows).step_by(BLOCK) {
+        for c in (0..columns).step_by(BLOCK) {
+            for i in r..rows.min(r + BLOCK) {
+                for j in c..columns.min(c + BLOCK) {
+                    to[j * rows + i] = from[i * columns + j];
+                }
+            }
+        }
+    }
+    to
 }
 
 fn walk<T: Copy>(dims: &[usize], step: &[usize], at: usize, from: &[T], to: &mut Vec<T>) {

@@ -33,13 +33,13 @@ impl Lower<'_> {
             }
             Rust::Group(g) => return self.expr(&g.expr),
             Rust::Reference(r) => {
-                let (value, mutability) = (self.expr(&r.expr), &r.mutability);
+                let (value, and, mutability) = (self.expr(&r.expr), &r.and_token, &r.mutability);
                 let secrecy = value.secrecy;
-                (around(quote!(&#mutability), value, quote!()), secrecy)
+                (around(quote!(#and #mutability), value, quote!()), secrecy)
             }
             Rust::Field(f) => {
-                let (value, member) = (self.expr(&f.base), &f.member);
-                (around(quote!(), value, quote!(.#member)), Unknown)
+                let (value, dot, member) = (self.expr(&f.base), &f.dot_token, &f.member);
+                (around(quote!(), value, quote!(#dot #member)), Unknown)
             }
             Rust::Cast(c) => {
                 let (value, ty) = (self.expr(&c.expr), &c.ty);
@@ -159,8 +159,6 @@ impl Lower<'_> {
         if assigns {
             return self.compound(b, op);
         }
-        let step = (op == Operator::Times).then(|| "mul");
-        let names = step.is_some();
         let (lhs, rhs) = (self.expr(&b.left), self.expr(&b.right));
         if lhs.secrecy == Public && rhs.secrecy == Public {
             let op = b.op.to_token_stream();
@@ -176,10 +174,10 @@ impl Lower<'_> {
                 );
             }
         }
-        let step = names.then(|| self.name("mul"));
+        let step = (op == Operator::Times).then(|| self.name("mul"));
         let secrecy = if left == Secret || right == Secret { Secret } else { Unknown };
         let node = Node::Operator { op, lhs: Box::new(lhs), rhs: Box::new(rhs), step };
-        Expr::new(node, secrecy, b.span())
+        Expr::new(node, secrecy, b.op.span())
     }
 
     /// Operators that secrets do not have.

@@ -95,10 +95,10 @@ impl Run {
         if !self.json {
             self.warn(&task);
         }
-        let launch = if self.in_process { Launch::Threads } else { Launch::Processes };
+        let launch = if self.in_process { Launch::Threads } else { Launch::processes()? };
         let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
         let bar = progress_bar(!self.json && std::io::stderr().is_terminal());
-        let outcome = run_private(&task, launch, limits, &|phase| show(&bar, phase))?;
+        let outcome = run_private(&task, &launch, limits, &|phase| show(&bar, phase))?;
         bar.finish_and_clear();
         let modelled = self.modelled(&outcome);
         let mut out = std::io::stdout().lock();
@@ -112,7 +112,9 @@ impl Run {
     }
 
     fn warn(&self, task: &Task) {
-        eprintln!("All three parties run on this machine, which protects nothing; it shows what runs and what it costs.");
+        eprintln!(
+            "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
+        );
         if self.plan == PlanName::Ditto {
             eprintln!(
                 "Plan `ditto` replaces GeLU by a quadratic function: a checkpoint that was not distilled for it gives \
@@ -161,14 +163,19 @@ impl Run {
         // Writing to a string cannot fail.
         for (private, float) in outcome.answers.iter().zip(reference) {
             let _ = match (private, float) {
-                (Answer::Embedding { text, embedding }, Answer::Embedding { embedding: float, .. }) => writeln!(
-                    out,
-                    "{text}\n  private {}\n  float   {}\n  cosine  {:.6}",
-                    head(embedding),
-                    head(float),
-                    cosine(embedding, float)
-                ),
-                (Answer::Label { text, label, score, logits }, Answer::Label { label: l, score: s, logits: f, .. }) => {
+                (Answer::Embedding { text, embedding }, Answer::Embedding { embedding: float, .. }) => {
+                    writeln!(
+                        out,
+                        "{text}\n  private {}\n  float   {}\n  cosine  {:.6}",
+                        head(embedding),
+                        head(float),
+                        cosine(embedding, float)
+                    )
+                }
+                (
+                    Answer::Label { text, label, score, logits },
+                    Answer::Label { label: l, score: s, logits: f, .. },
+                ) => {
                     writeln!(
                         out,
                         "{text}\n  private {label} {score:.4} {}\n  float   {l} {s:.4} {}",

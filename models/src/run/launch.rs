@@ -1,5 +1,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,8 +9,8 @@ use clap::ValueEnum;
 use ditto_core::error::Error;
 use ditto_core::mpc::Role;
 use ditto_core::net::tcp::{Runtime, Session};
-use ditto_core::net::{Channel, Limits, Link, Peer, SessionId, connect, pair};
-use ditto_core::session::Links;
+use ditto_core::net::{Channel, Limits, Link, Peer, SessionId, connect};
+use ditto_core::session::LocalLinks;
 use serde::Serialize;
 
 use super::RunError;
@@ -39,10 +40,13 @@ impl Network {
 }
 
 /// How the three parties exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Launch {
-    /// Three processes that talk over loopback TCP.
-    Processes,
+    /// Three processes that talk over loopback TCP, each started as `program party ..`.
+    Processes {
+        /// The `ditto` program.
+        program: PathBuf,
+    },
     /// Threads of this process.
     Threads,
 }
@@ -62,37 +66,31 @@ enum Running {
 }
 
 impl Launch {
-    pub(super) fn start(self, limits: Limits) -> Result<Parties, RunError> {
+    /// Processes of the running program, which must be `ditto`.
+    pub fn processes() -> Result<Self, RunError> {
+        let program = std::env::current_exe().map_err(|e| failed(Role::P0, &e))?;
+        Ok(Self::Processes { program })
+    }
+
+    pub(super) fn start(&self, limits: Limits) -> Result<Parties, RunError> {
         match self {
-            Self::Processes => processes(limits),
+            Self::Processes { program } => processes(program, limits),
             Self::Threads => threads(limits),
         }
     }
 }
 
 fn threads(limits: Limits) -> Result<Parties, RunError> {
-    let mut peers: [[Option<Arc<dyn Channel>>; 3]; 3] = Default::default();
-    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
-        let (x, y) = pair(Role::ALL[a].peer(), Role::ALL[b].peer(), limits);
-        peers[a][b] = Some(Arc::new(x));
-        peers[b][a] = Some(Arc::new(y));
-    }
-    let (mut clients, mut owners, mut running) = (Vec::new(), Vec::new(), Vec::new());
-    for (role, peers) in Role::ALL.into_iter().zip(peers) {
-        let (client, to_client) = pair(Peer::Client, role.peer(), limits);
-        let (owner, to_owner) = pair(Peer::Owner, role.peer(), limits);
-        clients.push(Arc::new(client) as Arc<dyn Channel>);
-        owners.push(Arc::new(owner) as Arc<dyn Channel>);
-        let links = Links { peers, client: Arc::new(to_client) };
-        let to_owner: Arc<dyn Channel> = Arc::new(to_owner);
+    let links = LocalLinks::new(limits);
+    let mut running = Vec::new();
+    for (role, (links, owner)) in Role::ALL.into_iter().zip(links.parties) {
         let thread = std::thread::Builder::new().name(format!("ditto-{role}"));
-        let body = move || serve(role, links, &to_owner, limits.time_limit);
-        let handle = thread.spawn(body).map_err(|e| failed(role, &e))?;
-        running.push((role, handle));
+        let body = move || serve(role, links, &owner, limits.time_limit);
+        running.push((role, thread.spawn(body).map_err(|e| failed(role, &e))?));
     }
     Ok(Parties {
-        client: three(clients)?,
-        owner: three(owners)?,
+        client: links.client,
+        owner: links.owner,
         running: Running::Threads(running),
         _runtime: None,
     })
@@ -106,14 +104,13 @@ fn three(links: Vec<Arc<dyn Channel>>) -> Result<[Arc<dyn Channel>; 3], RunError
     links.try_into().map_err(|_| RunError::Core(Error::Internal("three links are needed")))
 }
 
-fn processes(limits: Limits) -> Result<Parties, RunError> {
+fn processes(program: &Path, limits: Limits) -> Result<Parties, RunError> {
     let id: [u8; 16] = rand::random();
     let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
-    let program = std::env::current_exe().map_err(|e| failed(Role::P0, &e))?;
     let mut children = Children(Vec::new());
     let mut addresses = Vec::new();
     for role in Role::ALL {
-        let child = Command::new(&program)
+        let child = Command::new(program)
             .args(["party", "--role", &role.to_string(), "--session", &hex])
             .args(["--time-limit", &limits.time_limit.as_secs().to_string()])
             .stdin(Stdio::piped())
@@ -138,7 +135,8 @@ fn processes(limits: Limits) -> Result<Parties, RunError> {
     let link = |local: Peer| -> Result<[Arc<dyn Channel>; 3], RunError> {
         let session = Session { local, id: SessionId(id), limits };
         let links = Role::ALL.into_iter().map(|role| {
-            let link = connect(&runtime, addresses[role.index()], &session, role.peer()).map_err(Error::from)?;
+            let link =
+                connect(&runtime, addresses[role.index()], &session, role.peer()).map_err(Error::from)?;
             Ok(Arc::new(link) as Arc<dyn Channel>)
         });
         three(links.collect::<Result<_, RunError>>()?)

@@ -84,7 +84,8 @@ pub fn party_process(role: Role, session: SessionId, limits: Limits) -> Result<(
     let session = Session { local: role.peer(), id: session, limits };
     let mut peers: [Option<Arc<dyn Channel>>; 3] = [None, None, None];
     for lower in Role::ALL.into_iter().filter(|&r| r < role) {
-        let link = connect(&runtime, addresses[lower.index()], &session, lower.peer()).map_err(Error::from)?;
+        let link =
+            connect(&runtime, addresses[lower.index()], &session, lower.peer()).map_err(Error::from)?;
         peers[lower.index()] = Some(Arc::new(link));
     }
     let mut expected: Vec<Peer> = Role::ALL.into_iter().filter(|&r| r > role).map(Role::peer).collect();

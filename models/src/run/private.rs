@@ -53,7 +53,7 @@ pub enum Phase {
 /// Shares the weights, runs every text, opens the answers to the client only.
 pub fn run_private(
     task: &Task,
-    launch: Launch,
+    launch: &Launch,
     limits: Limits,
     progress: &(dyn Fn(Phase) + Sync),
 ) -> Result<Outcome, RunError> {

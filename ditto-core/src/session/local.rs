@@ -1,0 +1,101 @@
+//! Three parties as threads of this process.
+
+use std::sync::Arc;
+
+use super::{Client, Floats, Links, Manifest, Party, Received, SecureModel, Served, program, share_weights};
+use crate::error::{Error, Result};
+use crate::mpc::Role;
+use crate::net::{Channel, Limits, Peer, pair};
+use crate::tensor::Array;
+
+/// In-memory links between all ends of a session.
+pub struct LocalLinks {
+    /// The client's, to P0, P1, P2.
+    pub client: [Arc<dyn Channel>; 3],
+    /// The owner's, to P0, P1, P2.
+    pub owner: [Arc<dyn Channel>; 3],
+    /// Each party's links, and its link to the owner.
+    pub parties: [(Links, Arc<dyn Channel>); 3],
+}
+
+impl LocalLinks {
+    /// Connects everybody.
+    pub fn new(limits: Limits) -> Self {
+        let mut peers: [[Option<Arc<dyn Channel>>; 3]; 3] = Default::default();
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            let (x, y) = pair(Role::ALL[a].peer(), Role::ALL[b].peer(), limits);
+            peers[a][b] = Some(Arc::new(x));
+            peers[b][a] = Some(Arc::new(y));
+        }
+        let ends = |local: Peer| {
+            Role::ALL.map(|role| {
+                let (here, there) = pair(local, role.peer(), limits);
+                (Arc::new(here) as Arc<dyn Channel>, Arc::new(there) as Arc<dyn Channel>)
+            })
+        };
+        let (clients, owners) = (ends(Peer::Client), ends(Peer::Owner));
+        let parties = Role::ALL.map(|role| {
+            let i = role.index();
+            let links = Links { peers: std::mem::take(&mut peers[i]), client: clients[i].1.clone() };
+            (links, owners[i].1.clone())
+        });
+        Self { client: clients.map(|c| c.0), owner: owners.map(|o| o.0), parties }
+    }
+}
+
+/// Runs a model privately with three parties in this process, on each of `inputs`: to try a model of one's own.
+///
+/// One process protects nothing; what the parties compute and send is the same as on three machines.
+pub fn private<M: SecureModel>(
+    model: &M,
+    floats: &dyn Floats,
+    inputs: &[Array<f32>],
+) -> Result<Vec<Array<f32>>> {
+    let limits = Limits::default();
+    let links = LocalLinks::new(limits);
+    // The first extent of an input is its length.
+    let lengths: Vec<usize> = inputs.iter().map(|x| x.shape().dims().first().copied().unwrap_or(1)).collect();
+    let serve = |role: Role, (links, owner): (Links, Arc<dyn Channel>)| {
+        let everybody: Vec<_> =
+            links.peers.iter().flatten().chain([&links.client, &owner]).cloned().collect();
+        let run = || {
+            let party = Party::establish(role, links, limits.time_limit)?;
+            let received = Received::receive(role, &*owner, &Manifest::of(model)?)?;
+            let weights = Served::new(model, &received, role)?;
+            drop(received);
+            for (i, &length) in lengths.iter().enumerate() {
+                party.serve(model, &weights, i as u64 + 1, length)?;
+            }
+            owner.close()?;
+            party.close()
+        };
+        run().inspect_err(|e| everybody.iter().for_each(|link| link.abort(&e.to_string())))
+    };
+    std::thread::scope(|scope| {
+        let [p0, p1, p2] = links.parties;
+        let parties = [(Role::P0, p0), (Role::P1, p1), (Role::P2, p2)]
+            .map(|(role, ends)| scope.spawn(move || serve(role, ends)));
+        let client = Client::new(links.client);
+        let drive = || {
+            share_weights(&links.owner, &Manifest::of(model)?, floats, &|_| ())?;
+            let answers = inputs.iter().zip(&lengths).enumerate().map(|(i, (x, &length))| {
+                let batch = i as u64 + 1;
+                let (_, _, output) = program(model, length)?;
+                let seeds = client.begin(batch)?;
+                client.ready(batch)?;
+                let y = client.finish::<M>(batch, &seeds, x, &output)?;
+                client.reports(batch)?;
+                Ok(y)
+            });
+            let answers = answers.collect::<Result<Vec<_>>>()?;
+            client.close()?;
+            links.owner.iter().try_for_each(|l| l.close())?;
+            Ok(answers)
+        };
+        let answers = drive().inspect_err(|e: &Error| client.abort(&e.to_string()));
+        for party in parties {
+            party.join().map_err(|_| Error::Internal("a party panicked"))??;
+        }
+        answers
+    })
+}

@@ -1,0 +1,17 @@
+use ditto_core::{Fx, Tensor};
+use ditto_macros::secure_model;
+
+type A = Fx<32, 8>;
+
+#[secure_model]
+fn tensors(x: &Tensor<A>, table: &[usize]) -> Tensor<A> {
+    let a = x[0];
+    let b = table[x];
+    let c = x / x;
+    let d = x * 0.5;
+    let e = -x;
+    let f = x & x;
+    a
+}
+
+fn main() {}
