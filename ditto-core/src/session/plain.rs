@@ -91,6 +91,8 @@ pub fn clear<'a, M: SecureModel>(
 }
 
 /// A loaded model read in fixed point in one process, with range checks. Returns a function of coins and the input.
+// A type alias cannot name an opaque function.
+#[allow(clippy::type_complexity)]
 pub fn simulate<'a, M: SecureModel>(
     model: &'a M,
     floats: &dyn Floats,
