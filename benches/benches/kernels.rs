@@ -4,8 +4,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ditto_core::kernel::pack_bits::{pack, unpack};
 use ditto_core::kernel::{PackedB, batched_matmul, batched_matmul_bt, matmul, matmul_bt, matmul_packed};
+use ditto_core::kernel::{pack, unpack};
 use ditto_core::ring::Word;
 
 fn words<W: Word>(len: usize, width: u32) -> Vec<W> {

@@ -62,8 +62,7 @@ impl PairKey {
     }
 
     /// A key from a fixed secret, for runs that must repeat exactly.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn fixed(secret: [u8; 32]) -> Self {
+    pub(crate) fn fixed(secret: [u8; 32]) -> Self {
         Self { secret: Zeroizing::new(secret), session: [0; 32] }
     }
 

@@ -34,6 +34,49 @@ impl std::fmt::Debug for Seed {
     }
 }
 
+/// Where fresh keys and seeds come from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Randomness {
+    /// A number that makes everything repeat exactly; never set outside of tests.
+    fixed: Option<u8>,
+}
+
+impl Randomness {
+    /// The operating system.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// A fixed number: every run repeats exactly, and nothing is secret.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn fixed(seed: u8) -> Self {
+        Self { fixed: Some(seed) }
+    }
+
+    /// Command-line arguments that give another process of this build the same.
+    pub fn arguments(&self) -> Vec<String> {
+        self.fixed.map_or_else(Vec::new, |n| vec!["--testing-seed".to_owned(), n.to_string()])
+    }
+
+    /// The fixed number, if there is one.
+    pub(crate) fn number(&self) -> Option<u8> {
+        self.fixed
+    }
+
+    /// Two one-time seeds, for `purpose` (a batch, the weights).
+    pub(crate) fn seeds(&self, purpose: u64) -> [Seed; 2] {
+        match self.fixed {
+            None => [Seed::fresh(), Seed::fresh()],
+            Some(number) => [0, 1].map(|i| {
+                let mut seed = [number; 16];
+                seed[..8].copy_from_slice(&purpose.to_le_bytes());
+                seed[8] = i;
+                Seed::new(seed)
+            }),
+        }
+    }
+}
+
 /// AES blocks encrypted in one call; large enough for the pipelined instructions.
 const LANES: usize = 64;
 /// Bytes above which several threads generate.

@@ -1,7 +1,7 @@
 //! Rings Z_{2^k} of integers modulo a power of two.
 //!
 //! [`Word`] is the machine word that holds an element; the width `k` of the ring is a run-time value inside the
-//! protocols (`k <= W::BITS`) and a type, [`Z`], in everything a model author sees.
+//! protocols (`k <= W::BITS`) and a type, [`Z`](crate::fixed::Z), in everything a model author sees.
 
 use std::fmt::Debug;
 use std::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};

@@ -72,7 +72,7 @@ impl Architecture {
             self.classes().max(1),
         ];
         sizes.iter().all(|s| (1..=LIMIT).contains(s))
-            && self.hidden_size % self.num_attention_heads == 0
+            && self.hidden_size.is_multiple_of(self.num_attention_heads)
             && (0.0..=0.01).contains(&self.layer_norm_eps)
     }
 

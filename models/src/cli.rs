@@ -3,7 +3,8 @@
 mod party;
 mod run;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use ditto_core::prg::Randomness;
 use ditto_models::run::RunError;
 
 /// Private Transformer inference on three servers.
@@ -22,6 +23,25 @@ enum Command {
     Run(run::Run),
     #[command(hide = true)]
     Party(party::Party),
+}
+
+/// Options that only builds for tests have.
+#[derive(Clone, Copy, Debug, Args)]
+struct Testing {
+    /// Make the run repeat exactly; nothing is secret then
+    #[cfg(feature = "testing")]
+    #[arg(long, hide = true)]
+    testing_seed: Option<u8>,
+}
+
+impl Testing {
+    fn randomness(self) -> Randomness {
+        #[cfg(feature = "testing")]
+        if let Some(seed) = self.testing_seed {
+            return Randomness::fixed(seed);
+        }
+        Randomness::system()
+    }
 }
 
 impl Cli {

@@ -5,8 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ditto_core::net::Limits;
+use ditto_core::prg::Randomness;
+use ditto_core::session::{SecureModel, simulate};
 use ditto_models::checkpoint::Checkpoint;
 use ditto_models::config::{BertConfig, Head};
+use ditto_models::heads::{PlanName, Visit, with_model};
+use ditto_models::run::{Answer, Launch, Task, run_private};
 use ditto_models::text::Tokenizer;
 use serde_json::Value;
 
@@ -60,5 +65,59 @@ fn finds_the_tokens_that_python_finds() {
     let extra = fs::read_to_string(root().join("tests/data/sentences_extra.txt")).unwrap();
     for sentence in extra.lines() {
         assert!(!tokenizer.encode(sentence, 512).unwrap().truncated);
+    }
+}
+
+/// Cosine of every private answer with its float reference.
+fn cosines(plan: PlanName) -> Option<Vec<f64>> {
+    let dir = fetched()?;
+    let texts = fs::read_to_string(root().join("tests/data/minilm_sentences.txt")).unwrap();
+    let texts: Vec<String> = texts.lines().map(str::to_owned).collect();
+    assert_eq!(texts.len(), 20);
+    let task = Task::open(&dir, plan, texts).unwrap();
+    let private =
+        run_private(&task, &Launch::Threads, Limits::default(), Randomness::system(), &|_| ()).unwrap();
+    assert_eq!(private.counted, private.metered);
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+    let pairs = private.answers.iter().zip(task.reference().unwrap());
+    let cosine = |(a, b): (&Answer, Answer)| {
+        let (a, b) = (a.values(), b.values());
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    Some(pairs.map(cosine).collect())
+}
+
+#[test]
+fn private_embeddings_are_accurate() {
+    let Some(cosines) = cosines(PlanName::Accurate) else { return };
+    assert!(cosines.iter().all(|&c| c >= 0.999), "{cosines:?}");
+}
+
+#[test]
+fn private_embeddings_with_eight_bits_are_near() {
+    let Some(cosines) = cosines(PlanName::DittoGelu) else { return };
+    let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
+    assert!(cosines.iter().all(|&c| c >= 0.99) && mean >= 0.995, "mean {mean}: {cosines:?}");
+}
+
+#[test]
+fn no_range_condition_fails_in_simulation() {
+    struct Simulate<'a>(&'a Task);
+    impl Visit for Simulate<'_> {
+        type Out = ();
+        fn visit<M: SecureModel>(self, model: &M) {
+            let run = simulate(model, &self.0.floats()).unwrap();
+            for (i, x) in self.0.inputs.iter().enumerate() {
+                run([i as u8; 16], x).unwrap();
+            }
+        }
+    }
+    let Some(dir) = fetched() else { return };
+    let texts = ["minilm_sentences.txt", "sentences_extra.txt"]
+        .map(|f| fs::read_to_string(root().join("tests/data").join(f)).unwrap());
+    let texts: Vec<String> = texts.iter().flat_map(|t| t.lines()).map(str::to_owned).collect();
+    for plan in [PlanName::Accurate, PlanName::DittoGelu] {
+        let task = Task::open(&dir, plan, texts.clone()).unwrap();
+        with_model(plan, &task.job.architecture, Simulate(&task));
     }
 }

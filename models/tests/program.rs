@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ditto_core::net::Limits;
+use ditto_core::prg::Randomness;
 use ditto_models::config::BertConfig;
 use ditto_models::heads::PlanName;
 use ditto_models::report::chain;
@@ -83,7 +84,8 @@ fn what_was_counted_is_what_was_metered() {
     for plan in [PlanName::Accurate, PlanName::Ditto, PlanName::DittoGelu] {
         let texts = ["a", "the cat sat", "x y z x y z x y z"].map(str::to_owned).to_vec();
         let task = Task::open(dir.path(), plan, texts).unwrap();
-        let out = run_private(&task, &Launch::Threads, Limits::default(), &|_| ()).unwrap();
+        let out =
+            run_private(&task, &Launch::Threads, Limits::default(), Randomness::system(), &|_| ()).unwrap();
         assert_eq!(out.counted, out.metered, "{plan:?}");
     }
 }
@@ -119,7 +121,7 @@ fn a_killed_party_ends_the_run_with_an_error_that_names_it() {
         let (pids, killed) = (std::sync::OnceLock::new(), AtomicBool::new(false));
         let started = Instant::now();
         let launch = Launch::Processes { program: DITTO.into() };
-        let result = run_private(&task, &launch, limits, &|phase| match phase {
+        let result = run_private(&task, &launch, limits, Randomness::system(), &|phase| match phase {
             Phase::Started(all) => pids.set(all).unwrap(),
             Phase::Online(1, _) if !killed.swap(true, Ordering::Relaxed) => {
                 let pid = pids.get().unwrap()[victim].to_string();

@@ -1,7 +1,7 @@
 //! The sign bit: one-hot digits of the mask, compared with the opened value.
 //!
 //! x = m - lambda, so `msb(x) = msb(m) ^ msb(lambda) ^ [m_low < lambda_low]` over the low k-1 bits. P2 deals one-hot
-//! encodings of lambda's digits; the evaluators read [c < d] and [c = d] of each digit locally and combine them with
+//! encodings of lambda's digits; the evaluators read `[c < d]` and `[c = d]` of each digit locally and combine them with
 //! one AND per further digit.
 
 use super::dealer::Preprocess;

@@ -8,7 +8,7 @@ use crate::fixed::{Fixed, WordOf, decode};
 use crate::kernel::{pack, packed_len, unpack};
 use crate::keys::reserved;
 use crate::net::{Address, Channel, Message, Peer};
-use crate::prg::{Prg, Seed};
+use crate::prg::{Prg, Randomness, Seed};
 use crate::ring::Word;
 use crate::tensor::{Array, Shape};
 use num_traits::{WrappingAdd, WrappingSub};
@@ -42,12 +42,8 @@ impl Client {
     }
 
     /// Begins a request: sends fresh input seeds, seed 0 to P0 and P2, seed 1 to P1 and P2. The parties preprocess.
-    pub fn begin(&self, batch: u64) -> Result<[Seed; 2]> {
-        self.begin_from(batch, [Seed::fresh(), Seed::fresh()])
-    }
-
-    /// The same with given seeds.
-    pub(super) fn begin_from(&self, batch: u64, seeds: [Seed; 2]) -> Result<[Seed; 2]> {
+    pub fn begin(&self, batch: u64, randomness: &Randomness) -> Result<[Seed; 2]> {
+        let seeds = randomness.seeds(batch);
         let address = Address::new(batch, reserved::INPUT, 0);
         self.links[0].send(Message::new(address, 0, seeds[0].bytes().to_vec()))?;
         self.links[1].send(Message::new(address, 0, seeds[1].bytes().to_vec()))?;

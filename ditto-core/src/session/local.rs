@@ -6,6 +6,7 @@ use super::{Client, Floats, Links, Manifest, Party, Received, SecureModel, Serve
 use crate::error::{Error, Result};
 use crate::mpc::Role;
 use crate::net::{Channel, Limits, Peer, pair};
+use crate::prg::Randomness;
 use crate::tensor::Array;
 
 /// In-memory links between all ends of a session.
@@ -51,7 +52,7 @@ pub fn private<M: SecureModel>(
     floats: &dyn Floats,
     inputs: &[Array<f32>],
 ) -> Result<Vec<Array<f32>>> {
-    let limits = Limits::default();
+    let (limits, randomness) = (Limits::default(), Randomness::system());
     let links = LocalLinks::new(limits);
     // The first extent of an input is its length.
     let lengths: Vec<usize> = inputs.iter().map(|x| x.shape().dims().first().copied().unwrap_or(1)).collect();
@@ -59,7 +60,7 @@ pub fn private<M: SecureModel>(
         let everybody: Vec<_> =
             links.peers.iter().flatten().chain([&links.client, &owner]).cloned().collect();
         let run = || {
-            let party = Party::establish(role, links, limits.time_limit)?;
+            let party = Party::establish(role, links, limits.time_limit, &randomness)?;
             let received = Received::receive(role, &*owner, &Manifest::of(model)?)?;
             let weights = Served::new(model, &received, role)?;
             drop(received);
@@ -77,11 +78,11 @@ pub fn private<M: SecureModel>(
             .map(|(role, ends)| scope.spawn(move || serve(role, ends)));
         let client = Client::new(links.client);
         let drive = || {
-            share_weights(&links.owner, &Manifest::of(model)?, floats, &|_| ())?;
+            share_weights(&links.owner, &Manifest::of(model)?, floats, &randomness, &|_| ())?;
             let answers = inputs.iter().zip(&lengths).enumerate().map(|(i, (x, &length))| {
                 let batch = i as u64 + 1;
                 let (_, _, output) = program(model, length)?;
-                let seeds = client.begin(batch)?;
+                let seeds = client.begin(batch, &randomness)?;
                 client.ready(batch)?;
                 let y = client.finish::<M>(batch, &seeds, x, &output)?;
                 client.reports(batch)?;

@@ -13,7 +13,7 @@ use crate::tensor::Shape;
 pub struct Entry {
     /// Name in the checkpoint.
     pub name: String,
-    /// [inputs, outputs] of a matrix (stored transposed in the checkpoint), [len] of a vector.
+    /// `[inputs, outputs]` of a matrix (stored transposed in the checkpoint), `[len]` of a vector.
     pub shape: Shape,
     /// Ring width.
     pub width: u32,

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernel::pack;
 use crate::keys::reserved;
 use crate::net::{Address, Channel, Message};
-use crate::prg::{Prg, Seed};
+use crate::prg::{Prg, Randomness};
 use crate::primitives::RingWord;
 
 /// Shares a checkpoint's weights with the three parties: the owner's part.
@@ -17,19 +17,11 @@ pub fn share_weights(
     links: &[Arc<dyn Channel>; 3],
     manifest: &Manifest,
     floats: &dyn Floats,
+    randomness: &Randomness,
     progress: &dyn Fn(usize),
 ) -> Result<()> {
-    share_weights_from([Seed::fresh(), Seed::fresh()], links, manifest, floats, progress)
-}
-
-/// The same with given seeds.
-pub(super) fn share_weights_from(
-    seeds: [Seed; 2],
-    links: &[Arc<dyn Channel>; 3],
-    manifest: &Manifest,
-    floats: &dyn Floats,
-    progress: &dyn Fn(usize),
-) -> Result<()> {
+    // No batch has this number.
+    let seeds = randomness.seeds(u64::MAX);
     let address = Address::new(reserved::SETUP, reserved::WEIGHT_SEEDS, 0);
     let both = [seeds[0].bytes(), seeds[1].bytes()].concat();
     links[0].send(Message::new(address, 0, seeds[0].bytes().to_vec()))?;

@@ -11,7 +11,7 @@ use crate::keys::{Burnt, PairKey, reserved};
 use crate::mpc::{Evaluator, Mask, Masked, Preprocess, Role, Roles, Store};
 use crate::net::{Address, Channel, Message};
 use crate::nn::Tensor;
-use crate::prg::{Prg, Seed};
+use crate::prg::{Prg, Randomness, Seed};
 use crate::tensor::{Array, Shape};
 
 /// A server's links.
@@ -95,7 +95,14 @@ impl<M: SecureModel> Served<M> {
 
 impl Party {
     /// Agrees on keys with the two other parties. `patience` bounds every wait between this party's own threads.
-    pub fn establish(role: Role, links: Links, patience: Duration) -> Result<Self> {
+    pub fn establish(role: Role, links: Links, patience: Duration, randomness: &Randomness) -> Result<Self> {
+        if let Some(number) = randomness.number() {
+            let keys = Role::ALL.map(|other| {
+                let pair = (role.index() + other.index()) as u8;
+                (other != role).then(|| PairKey::fixed([number ^ pair; 32]))
+            });
+            return Ok(Self { role, links, keys, burnt: Burnt::default(), patience });
+        }
         let mut keys = [None, None, None];
         for (key, link) in keys.iter_mut().zip(&links.peers) {
             if let Some(link) = link {
@@ -103,16 +110,6 @@ impl Party {
             }
         }
         Ok(Self { role, links, keys, burnt: Burnt::default(), patience })
-    }
-
-    /// With keys fixed by `seed`, for runs that must repeat exactly.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn establish_fixed(role: Role, links: Links, patience: Duration, seed: u8) -> Self {
-        let keys = Role::ALL.map(|other| {
-            let pair = role.index() + other.index();
-            (other != role).then(|| PairKey::fixed([seed ^ (pair as u8); 32]))
-        });
-        Self { role, links, keys, burnt: Burnt::default(), patience }
     }
 
     /// Which server this is.

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::Testing;
 use clap::{Args, ValueEnum};
 use ditto_core::mpc::Role;
 use ditto_core::net::{Limits, SessionId};
@@ -17,6 +18,8 @@ pub(crate) struct Party {
     /// Seconds that a party waits for another.
     #[arg(long)]
     time_limit: u64,
+    #[command(flatten)]
+    testing: Testing,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -39,6 +42,6 @@ impl Party {
             RoleName::P2 => Role::P2,
         };
         let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
-        party_process(role, self.session, limits)
+        party_process(role, self.session, limits, self.testing.randomness())
     }
 }

@@ -2,6 +2,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Testing;
 use clap::Args;
 use ditto_core::net::Limits;
 use ditto_models::heads::PlanName;
@@ -51,6 +52,8 @@ pub(crate) struct Run {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    testing: Testing,
 }
 
 /// What `--json` prints. The names are stable.
@@ -98,7 +101,8 @@ impl Run {
         let launch = if self.in_process { Launch::Threads } else { Launch::processes()? };
         let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
         let bar = progress_bar(!self.json && std::io::stderr().is_terminal());
-        let outcome = run_private(&task, &launch, limits, &|phase| show(&bar, phase))?;
+        let outcome =
+            run_private(&task, &launch, limits, self.testing.randomness(), &|phase| show(&bar, phase))?;
         bar.finish_and_clear();
         let modelled = self.modelled(&outcome);
         let mut out = std::io::stdout().lock();

@@ -10,6 +10,7 @@ use ditto_core::error::Error;
 use ditto_core::mpc::Role;
 use ditto_core::net::tcp::{Runtime, Session};
 use ditto_core::net::{Channel, Limits, Link, Peer, SessionId, connect};
+use ditto_core::prg::Randomness;
 use ditto_core::session::LocalLinks;
 use serde::Serialize;
 
@@ -72,20 +73,20 @@ impl Launch {
         Ok(Self::Processes { program })
     }
 
-    pub(super) fn start(&self, limits: Limits) -> Result<Parties, RunError> {
+    pub(super) fn start(&self, limits: Limits, randomness: Randomness) -> Result<Parties, RunError> {
         match self {
-            Self::Processes { program } => processes(program, limits),
-            Self::Threads => threads(limits),
+            Self::Processes { program } => processes(program, limits, randomness),
+            Self::Threads => threads(limits, randomness),
         }
     }
 }
 
-fn threads(limits: Limits) -> Result<Parties, RunError> {
+fn threads(limits: Limits, randomness: Randomness) -> Result<Parties, RunError> {
     let links = LocalLinks::new(limits);
     let mut running = Vec::new();
     for (role, (links, owner)) in Role::ALL.into_iter().zip(links.parties) {
         let thread = std::thread::Builder::new().name(format!("ditto-{role}"));
-        let body = move || serve(role, links, &owner, limits.time_limit);
+        let body = move || serve(role, links, &owner, limits.time_limit, randomness);
         running.push((role, thread.spawn(body).map_err(|e| failed(role, &e))?));
     }
     Ok(Parties {
@@ -104,7 +105,7 @@ fn three(links: Vec<Arc<dyn Channel>>) -> Result<[Arc<dyn Channel>; 3], RunError
     links.try_into().map_err(|_| RunError::Core(Error::Internal("three links are needed")))
 }
 
-fn processes(program: &Path, limits: Limits) -> Result<Parties, RunError> {
+fn processes(program: &Path, limits: Limits, randomness: Randomness) -> Result<Parties, RunError> {
     let id: [u8; 16] = rand::random();
     let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
     let mut children = Children(Vec::new());
@@ -113,6 +114,7 @@ fn processes(program: &Path, limits: Limits) -> Result<Parties, RunError> {
         let child = Command::new(program)
             .args(["party", "--role", &role.to_string(), "--session", &hex])
             .args(["--time-limit", &limits.time_limit.as_secs().to_string()])
+            .args(randomness.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

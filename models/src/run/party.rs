@@ -7,6 +7,7 @@ use ditto_core::error::Error;
 use ditto_core::mpc::Role;
 use ditto_core::net::tcp::{Listener, Runtime, Session};
 use ditto_core::net::{Channel, Limits, Peer, SessionId, connect};
+use ditto_core::prg::Randomness;
 use ditto_core::session::{Links, Manifest, Party, Received, SecureModel, Served};
 
 use super::{Job, RunError};
@@ -21,10 +22,11 @@ pub(super) fn serve(
     links: Links,
     owner: &Arc<dyn Channel>,
     patience: Duration,
+    randomness: Randomness,
 ) -> Result<(), RunError> {
     let everybody: Vec<Arc<dyn Channel>> =
         links.peers.iter().flatten().chain([&links.client, owner]).cloned().collect();
-    let result = session(role, links, owner, patience);
+    let result = session(role, links, owner, patience, randomness);
     if let Err(error) = &result {
         let reason = chain(error);
         everybody.iter().for_each(|link| link.abort(&reason));
@@ -32,8 +34,14 @@ pub(super) fn serve(
     result
 }
 
-fn session(role: Role, links: Links, owner: &Arc<dyn Channel>, patience: Duration) -> Result<(), RunError> {
-    let party = Party::establish(role, links, patience)?;
+fn session(
+    role: Role,
+    links: Links,
+    owner: &Arc<dyn Channel>,
+    patience: Duration,
+    randomness: Randomness,
+) -> Result<(), RunError> {
+    let party = Party::establish(role, links, patience, &randomness)?;
     let job = Job::decode(&party.job(Job::LIMIT)?)?;
     with_model(job.plan, &job.architecture, Serve { party: &party, owner, lengths: &job.lengths })?;
     owner.close().map_err(Error::from)?;
@@ -64,7 +72,12 @@ impl Visit for Serve<'_> {
 
 /// One party as a process of its own: binds a loopback port, says which on standard output, reads the three parties'
 /// addresses from standard input, connects, serves.
-pub fn party_process(role: Role, session: SessionId, limits: Limits) -> Result<(), RunError> {
+pub fn party_process(
+    role: Role,
+    session: SessionId,
+    limits: Limits,
+    randomness: Randomness,
+) -> Result<(), RunError> {
     let failed = |what: String| RunError::Process { role: role.to_string(), what };
     let runtime = Runtime::new(1).map_err(Error::from)?;
     let listener =
@@ -107,5 +120,5 @@ pub fn party_process(role: Role, session: SessionId, limits: Limits) -> Result<(
     let (Some(client), Some(owner)) = (client, owner) else {
         return Err(failed("client or owner did not connect".to_owned()));
     };
-    serve(role, Links { peers, client }, &owner, limits.time_limit)
+    serve(role, Links { peers, client }, &owner, limits.time_limit, randomness)
 }

@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use ditto_core::cost::Cost;
 use ditto_core::net::Limits;
+use ditto_core::prg::Randomness;
 use ditto_core::session::{Client, Manifest, SecureModel, program, request_cost, share_weights};
 use serde::Serialize;
 
@@ -55,14 +56,15 @@ pub fn run_private(
     task: &Task,
     launch: &Launch,
     limits: Limits,
+    randomness: Randomness,
     progress: &(dyn Fn(Phase) + Sync),
 ) -> Result<Outcome, RunError> {
     let started = Instant::now();
-    let mut parties = launch.start(limits)?;
+    let mut parties = launch.start(limits, randomness)?;
     if let &[p0, p1, p2] = &parties.pids()[..] {
         progress(Phase::Started([p0, p1, p2]));
     }
-    let drive = Drive { task, parties: &parties, progress };
+    let drive = Drive { task, parties: &parties, randomness, progress };
     let result = with_model(task.job.plan, &task.job.architecture, drive);
     match result {
         Ok(mut outcome) => {
@@ -80,6 +82,7 @@ pub fn run_private(
 struct Drive<'a> {
     task: &'a Task,
     parties: &'a Parties,
+    randomness: Randomness,
     progress: &'a (dyn Fn(Phase) + Sync),
 }
 
@@ -87,7 +90,7 @@ impl Visit for Drive<'_> {
     type Out = Result<Outcome, RunError>;
 
     fn visit<M: SecureModel>(self, model: &M) -> Self::Out {
-        let Self { task, parties, progress } = self;
+        let Self { task, parties, randomness, progress } = self;
         let client = Client::new(parties.client.clone());
         client.announce(&task.job.encode())?;
 
@@ -95,7 +98,8 @@ impl Visit for Drive<'_> {
         let begun = Instant::now();
         let manifest = Manifest::of(model)?;
         let all = manifest.0.len();
-        share_weights(&parties.owner, &manifest, &task.floats(), &|n| progress(Phase::Weights(n, all)))?;
+        let shared = |n| progress(Phase::Weights(n, all));
+        share_weights(&parties.owner, &manifest, &task.floats(), &randomness, &shared)?;
         client.loaded()?;
         seconds.share_weights = begun.elapsed().as_secs_f64();
 
@@ -107,7 +111,7 @@ impl Visit for Drive<'_> {
             let (_, _, output) = program(model, length)?;
             progress(Phase::Preprocess(i, n));
             let begun = Instant::now();
-            let seeds = client.begin(batch)?;
+            let seeds = client.begin(batch, &randomness)?;
             client.ready(batch)?;
             seconds.preprocess += begun.elapsed().as_secs_f64();
 

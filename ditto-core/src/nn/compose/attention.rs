@@ -74,10 +74,9 @@ pub(crate) fn softmax_attend<P: Primitives, W: RingWord, V: RingWord, T: RingWor
     let shift: P::Masked<u32> = P::shift_up(&top, width - coarse_width)?;
     let x = add_scalar::<P, u32>(&P::sub(&x, &shift)?, -unit)?;
 
-    // A coarse score errs by -1 to 2 units, and one unit was taken off: what is kept lies above -(2^5 + 1) units. Between
-    // that and the end of the exponential's range, -2^5, a score is kept only if the mask's bits below a unit are so large
-    // that the opened value shows no wrap, and its exponential is right too.
-    let range = (1i64 << (LOG_RANGE + COARSE_FRACTION)) - 2;
+    // A coarse score errs by -1 to 2 units, and one unit was taken off above: with three units of slack, what is kept
+    // lies inside the exponential's range.
+    let range = (1i64 << (LOG_RANGE + COARSE_FRACTION)) - 3;
     let far = P::msb(&ctx.step("clip")?, &add_scalar::<P, u16>(&below, range)?)?;
     let far = P::open_bits(&ctx.step("clip/open")?, &far)?;
     let spec = ExpSpec {

@@ -14,8 +14,8 @@ use crate::nn::{
     Activation, Engine, LayerNorm, Linear, LinearShape, Rescale, Scope, Tensor, WeightSource, Weights,
     activation, layer_norm, linear,
 };
+use crate::prg::Randomness;
 use crate::prg::{Prg, Seed};
-use crate::session::owner::share_weights_from;
 use crate::tensor::Shape;
 
 /// Rows of an input.
@@ -115,10 +115,7 @@ impl std::ops::Deref for TestClient {
 
 impl TestClient {
     pub(super) fn begin(&self, batch: u64) -> Result<[Seed; 2]> {
-        match self.fixed {
-            Some(seed) => self.client.begin_from(batch, [Seed::new([seed; 16]), Seed::new([!seed; 16])]),
-            None => self.client.begin(batch),
-        }
+        self.client.begin(batch, &randomness(self.fixed))
     }
 }
 
@@ -130,14 +127,12 @@ pub(super) struct Owner {
 impl Owner {
     pub(super) fn share(&self, model: &Tiny) -> Result<()> {
         let manifest = Manifest::of(model)?;
-        match self.fixed {
-            Some(seed) => {
-                let seeds = [Seed::new([seed ^ 8; 16]), Seed::new([seed ^ 9; 16])];
-                share_weights_from(seeds, &self.links, &manifest, &Checkpoint, &|_| ())
-            }
-            None => share_weights(&self.links, &manifest, &Checkpoint, &|_| ()),
-        }
+        share_weights(&self.links, &manifest, &Checkpoint, &randomness(self.fixed), &|_| ())
     }
+}
+
+fn randomness(fixed: Option<u8>) -> Randomness {
+    fixed.map_or(Randomness::system(), Randomness::fixed)
 }
 
 impl World {
@@ -266,10 +261,7 @@ fn party(
     patience: Duration,
     fixed: Option<u8>,
 ) -> Result<()> {
-    let party = match fixed {
-        Some(seed) => Party::establish_fixed(role, links, patience, seed),
-        None => Party::establish(role, links, patience)?,
-    };
+    let party = Party::establish(role, links, patience, &randomness(fixed))?;
     let received = Received::receive(role, owner, &Manifest::of(model)?)?;
     let served = Served::new(model, &received, role)?;
     let outcome = batches.iter().try_for_each(|&batch| party.serve(model, &served, batch, LENGTH).map(drop));
