@@ -29,6 +29,16 @@ pub struct Party {
     keys: [Option<PairKey>; 3],
     burnt: Burnt,
     patience: Duration,
+    /// Most bytes of prepared material in memory, if preprocessing runs beside the online phase.
+    ahead: Option<usize>,
+}
+
+/// One request, as a party sees it before the input is there.
+struct Request<W> {
+    batch: u64,
+    shape: Shape,
+    mask: Mask<W>,
+    steps: Arc<StepTable>,
 }
 
 /// What a party tells the client after a request. Bytes are payload that this party sent.
@@ -49,6 +59,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// Preprocessing and online phase together.
+    fn and(self, online: Self) -> Self {
+        Self {
+            online_bytes: online.online_bytes,
+            hops: online.hops,
+            online_micros: online.online_micros,
+            ..self
+        }
+    }
+
     const BYTES: usize = 44;
 
     fn encode(&self) -> Vec<u8> {
@@ -101,7 +121,7 @@ impl Party {
                 let pair = (role.index() + other.index()) as u8;
                 (other != role).then(|| PairKey::fixed([number ^ pair; 32]))
             });
-            return Ok(Self { role, links, keys, burnt: Burnt::default(), patience });
+            return Ok(Self { role, links, keys, burnt: Burnt::default(), patience, ahead: None });
         }
         let mut keys = [None, None, None];
         for (key, link) in keys.iter_mut().zip(&links.peers) {
@@ -109,7 +129,7 @@ impl Party {
                 *key = Some(PairKey::agree(&**link)?);
             }
         }
-        Ok(Self { role, links, keys, burnt: Burnt::default(), patience })
+        Ok(Self { role, links, keys, burnt: Burnt::default(), patience, ahead: None })
     }
 
     /// Which server this is.
@@ -202,6 +222,13 @@ impl Party {
         Ok(Preprocess::new(roles, batch))
     }
 
+    /// Lets the online phase start at once, with preprocessing running ahead of it by at most `bytes` of prepared
+    /// material in memory, instead of storing all of it before the input is asked for.
+    #[must_use]
+    pub fn streaming(self, bytes: usize) -> Self {
+        Self { ahead: Some(bytes), ..self }
+    }
+
     /// Serves one request: preprocesses, tells the client, and (at P0 and P1) computes on its input.
     pub fn serve<M: SecureModel>(
         &self,
@@ -214,63 +241,86 @@ impl Party {
         self.burnt.burn(batch)?;
         self.agree(batch, &digest)?;
         let shape = model.input_shape(length);
-        let sent =
-            || self.links.peers.iter().flatten().map(|l| l.stats().snapshot().sent.total.bytes).sum::<u64>();
-        let before = sent();
-
         let seeds = self
             .links
             .client
             .recv(Address::new(batch, reserved::INPUT, 0), if self.role == Role::P2 { 32 } else { 16 })?;
         let seeds: Vec<Seed> = seeds.payload.as_chunks().0.iter().map(|s| Seed::new(*s)).collect();
         let mask = input_masks::<WordOf<M::Input>>(self.role, M::Input::K, &shape, &seeds)?;
-        let store = Arc::new(Store::new(usize::MAX, self.patience));
-
-        let started = Instant::now();
+        let store = Arc::new(Store::new(self.ahead.unwrap_or(usize::MAX), self.patience));
         let engine = self.preprocess_engine(batch, &digest, &store)?;
-        let steps = Steps::follow(program.steps.clone());
-        let own = mask.clone();
-        model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, &Tensor::new(mask))?;
-        let mut report = Report {
-            preprocess_micros: started.elapsed().as_micros() as u64,
-            offline_bytes: if self.role == Role::P2 { sent() - before } else { 0 },
-            ..Report::default()
-        };
-        self.tell_ready(batch)?;
+        let request = Request { batch, shape, mask, steps: program.steps };
 
-        if let Some(weights) = &weights.online {
-            self.online(model, weights, batch, (own, &shape), &store, program.steps.clone(), &mut report)?;
-        }
+        let preprocess = || {
+            let (started, before) = (Instant::now(), self.sent_to_peers());
+            let steps = Steps::follow(request.steps.clone());
+            let x = Tensor::new(request.mask.clone());
+            model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, &x)?;
+            let offline_bytes = if self.role == Role::P2 { self.sent_to_peers() - before } else { 0 };
+            let preprocess_micros = started.elapsed().as_micros() as u64;
+            Ok(Report { offline_bytes, preprocess_micros, ..Report::default() })
+        };
+        let mut report = match (&weights.online, self.ahead) {
+            (online, None) => {
+                let prepared = preprocess()?;
+                self.tell_ready(batch)?;
+                match online {
+                    None => prepared,
+                    Some(weights) => prepared.and(self.online(model, weights, &request, &store)?),
+                }
+            }
+            (None, Some(_)) => {
+                self.tell_ready(batch)?;
+                preprocess()?
+            }
+            (Some(weights), Some(_)) => {
+                self.tell_ready(batch)?;
+                std::thread::scope(|scope| {
+                    let ahead = scope.spawn(|| {
+                        let prepared = preprocess();
+                        store.end(prepared.as_ref().err().cloned());
+                        prepared
+                    });
+                    let online = self.online(model, weights, &request, &store);
+                    store.abandon();
+                    let prepared = ahead.join().map_err(|_| Error::Internal("preprocessing panicked"))?;
+                    // If preprocessing failed, the online phase failed for want of it.
+                    let online = online?;
+                    Ok::<_, Error>(prepared?.and(online))
+                })?
+            }
+        };
         report.peak_rss_bytes = peak_rss_bytes();
         let message = Message::new(Address::new(batch, reserved::REPORT, 1), 0, report.encode());
         self.links.client.send(message)?;
         Ok(report)
     }
 
-    #[allow(clippy::too_many_arguments)]
+    fn sent_to_peers(&self) -> u64 {
+        self.links.peers.iter().flatten().map(|l| l.stats().snapshot().sent.total.bytes).sum()
+    }
+
+    /// The online phase of P0 and P1.
     fn online<M: SecureModel>(
         &self,
         model: &M,
         weights: &M::Weights<Evaluator>,
-        batch: u64,
-        (mask, shape): (Mask<WordOf<M::Input>>, &Shape),
+        request: &Request<WordOf<M::Input>>,
         store: &Arc<Store>,
-        steps: Arc<StepTable>,
-        report: &mut Report,
-    ) -> Result<()> {
+    ) -> Result<Report> {
+        let (batch, shape) = (request.batch, &request.shape);
         let (n, k) = (shape.len(), M::Input::K);
         let got = self.links.client.recv(Address::new(batch, reserved::INPUT, 1), packed_len(n, k))?;
         let started = Instant::now();
         let m = unpack(&got.payload, n, k).ok_or(Error::Internal("an input has set padding bits"))?;
-        let x = Masked::from_mask(&mask, Array::new(shape.clone(), m)?)?;
+        let x = Masked::from_mask(&request.mask, Array::new(shape.clone(), m)?)?;
         let other = if self.role == Role::P0 { Role::P1 } else { Role::P0 };
         let engine = Evaluator::new(self.role, batch, self.peer(other)?.clone(), store.clone());
-        let steps = Steps::follow(steps);
+        let steps = Steps::follow(request.steps.clone());
         let ctx = Ctx::root(&engine, &steps);
         let before = self.peer(other)?.stats().snapshot().sent.total.bytes;
         let y = model.forward(&ctx, weights, &Tensor::new(x))?;
-        report.online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
-        report.hops = ctx.depth();
+        let mut online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
 
         // Nothing leaves unless both evaluators opened the same values.
         let address = Address::new(batch, reserved::OUTPUT, 0);
@@ -280,10 +330,10 @@ impl Party {
             return Err(Error::Transcript);
         }
         let part = pack(&y.repr().output_part(self.role)?, M::Output::K);
-        report.online_bytes += part.len() as u64;
+        online_bytes += part.len() as u64;
         self.links.client.send(Message::new(Address::new(batch, reserved::OUTPUT, 1), 0, part))?;
-        report.online_micros = started.elapsed().as_micros() as u64;
-        Ok(())
+        let online_micros = started.elapsed().as_micros() as u64;
+        Ok(Report { online_bytes, hops: ctx.depth(), online_micros, ..Report::default() })
     }
 }
 

@@ -62,6 +62,15 @@ fn two_batches_over_memory() {
 }
 
 #[test]
+fn preprocessing_may_run_beside_the_online_phase() {
+    // Room for a few steps only, so that each side waits for the other again and again.
+    for bytes in [1, 4096] {
+        check_outputs(&infer(World::memory(Duration::from_secs(20)).streaming(bytes), &[1, 2]));
+    }
+    check_outputs(&infer(World::tcp(Duration::from_secs(20)).streaming(1 << 20), &[1]));
+}
+
+#[test]
 fn two_batches_over_tcp() {
     check_outputs(&infer(World::tcp(Duration::from_secs(20)), &[1, 2]));
 }

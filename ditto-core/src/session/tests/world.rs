@@ -97,6 +97,7 @@ pub(super) struct World {
     owner: [Link; 3],
     patience: Duration,
     fixed: Option<u8>,
+    ahead: Option<usize>,
     _runtime: Option<Runtime>,
 }
 
@@ -150,6 +151,7 @@ impl World {
             owner: outside(Peer::Owner),
             patience,
             fixed: None,
+            ahead: None,
             _runtime: runtime,
         }
     }
@@ -210,6 +212,11 @@ impl World {
     }
 
     /// Fixes every key and seed.
+    /// Preprocessing runs beside the online phase, with at most this many bytes in store.
+    pub(super) fn streaming(self, bytes: usize) -> Self {
+        Self { ahead: Some(bytes), ..self }
+    }
+
     pub(super) fn with_fixed_seeds(self, seed: u8) -> Self {
         Self { fixed: Some(seed), ..self }
     }
@@ -229,14 +236,14 @@ impl World {
         batches: &[u64],
         outside: impl FnOnce(&TestClient, &Owner) -> Result<T>,
     ) -> (Result<T>, [Result<()>; 3]) {
-        let (patience, fixed) = (self.patience, self.fixed);
+        let (patience, fixed, ahead) = (self.patience, self.fixed, self.ahead);
         let client = TestClient { client: Client::new(self.client), fixed };
         let owner = Owner { links: self.owner, fixed };
         thread::scope(|s| {
             let parts = Role::ALL.into_iter().zip(self.parties).zip(self.to_owner).zip(models);
             let parties: Vec<_> = parts
                 .map(|(((role, links), owner), model)| {
-                    s.spawn(move || party(role, links, &*owner, model, batches, patience, fixed))
+                    s.spawn(move || party(role, links, &*owner, model, batches, patience, (fixed, ahead)))
                 })
                 .collect();
             let outcome = outside(&client, &owner);
@@ -259,9 +266,13 @@ fn party(
     model: &Tiny,
     batches: &[u64],
     patience: Duration,
-    fixed: Option<u8>,
+    (fixed, ahead): (Option<u8>, Option<usize>),
 ) -> Result<()> {
     let party = Party::establish(role, links, patience, &randomness(fixed))?;
+    let party = match ahead {
+        Some(bytes) => party.streaming(bytes),
+        None => party,
+    };
     let received = Received::receive(role, owner, &Manifest::of(model)?)?;
     let served = Served::new(model, &received, role)?;
     let outcome = batches.iter().try_for_each(|&batch| party.serve(model, &served, batch, LENGTH).map(drop));
