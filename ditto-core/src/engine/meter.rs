@@ -16,6 +16,8 @@ use crate::tensor::{Array, Shape};
 #[derive(Debug, Default)]
 pub struct Meter {
     costs: Mutex<Vec<(u32, Cost)>>,
+    /// Hash of every public table, or of the numbers it is computed from, in program order.
+    tables: Mutex<Sha256>,
 }
 
 /// What the parties agree on before the first message: the ordered steps and what each costs.
@@ -27,6 +29,8 @@ pub struct Program {
     pub costs: Vec<(u32, Cost)>,
     /// Sum of all, with hops along the longest chain.
     pub total: Cost,
+    /// Hash of the public tables that the evaluators must have in common.
+    pub tables: [u8; 32],
 }
 
 impl Meter {
@@ -37,15 +41,16 @@ impl Meter {
         model(&ctx)?;
         let hops = ctx.depth();
         drop(ctx);
+        let tables = meter.tables.into_inner().unwrap_or_else(PoisonError::into_inner).finalize().into();
         let costs = meter.costs.into_inner().unwrap_or_else(PoisonError::into_inner);
         let sum = costs.iter().fold(Cost::default(), |sum, (_, c)| sum + *c);
-        Ok(Program { steps: Arc::new(steps.take_table()), costs, total: Cost { hops, ..sum } })
+        Ok(Program { steps: Arc::new(steps.take_table()), costs, total: Cost { hops, ..sum }, tables })
     }
 }
 
 impl Program {
-    /// Digest of the ordered steps and their costs, and of `public`: whatever else the parties must agree on (the
-    /// model's configuration, the plan, shapes, tables).
+    /// Digest of the ordered steps and their costs, of the public tables, and of `public`: whatever else the parties
+    /// must agree on (the model's configuration, the plan, shapes).
     pub fn digest(&self, public: &[&[u8]]) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut field = |bytes: &[u8]| {
@@ -53,6 +58,7 @@ impl Program {
             hash.update(bytes);
         };
         field(b"ditto program 1");
+        field(&self.tables);
         public.iter().for_each(|p| field(p));
         self.steps.names().iter().for_each(|name| field(name.as_bytes()));
         for (step, cost) in &self.costs {
@@ -65,6 +71,14 @@ impl Program {
 }
 
 impl Ctx<'_, Meter> {
+    /// Makes a public table part of the program.
+    fn note(&self, table: &[u8]) {
+        let mut tables = self.engine().tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.update(self.id().to_le_bytes());
+        tables.update((table.len() as u64).to_le_bytes());
+        tables.update(table);
+    }
+
     fn charge(&self, cost: Cost) {
         self.engine().costs.lock().unwrap_or_else(PoisonError::into_inner).push((self.id(), cost));
         if cost.hops > 0 {
@@ -180,6 +194,8 @@ impl Primitives for Meter {
         zip(a, b, "xor")
     }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>, table: &Lookup) -> Result<Dealt<u64>> {
+        ctx.note(format!("lookup {} {}", table.dropped(), table.word_bits()).as_bytes());
+        ctx.note(bytemuck::cast_slice(table.words()));
         ctx.charge(mpc::lookup::cost(x.shape().len(), table.index_bits()));
         Ok(like(x, table.word_bits()))
     }
@@ -211,14 +227,17 @@ impl Primitives for Meter {
         if zero.shape() != x.shape() {
             return Err(Error::shape("exponential", x.shape(), zero.shape()));
         }
+        ctx.note(format!("{spec:?}").as_bytes());
         ctx.charge(mpc::exp::cost(x.shape().len(), spec));
         Ok(like(x, spec.out_width))
     }
     fn series<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &SeriesSpec, x: &Dealt<W>) -> Result<Dealt<u32>> {
+        ctx.note(format!("{spec:?}").as_bytes());
         ctx.charge(mpc::series::cost(x.shape().len(), spec));
         Ok(like(x, spec.out_width))
     }
     fn segments(ctx: &Ctx<'_, Self>, spec: &Segments, word: &Dealt<u64>) -> Result<Dealt<u128>> {
+        ctx.note(format!("{spec:?}").as_bytes());
         ctx.charge(mpc::segments::cost(word.shape().len(), spec));
         Ok(like(word, spec.width))
     }

@@ -42,6 +42,11 @@ impl Lookup {
         self.entries.len().trailing_zeros()
     }
 
+    /// All words, by index.
+    pub fn words(&self) -> &[u64] {
+        &self.entries
+    }
+
     /// Bits of a word.
     pub fn word_bits(&self) -> u32 {
         self.bits
