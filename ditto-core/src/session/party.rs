@@ -31,6 +31,8 @@ pub struct Party {
     patience: Duration,
     /// Most bytes of prepared material in memory, if preprocessing runs beside the online phase.
     ahead: Option<usize>,
+    /// Whether seeds of inputs come from the batch's keys.
+    clientless: bool,
 }
 
 /// One request, as a party sees it before the input is there.
@@ -121,7 +123,15 @@ impl Party {
                 let pair = (role.index() + other.index()) as u8;
                 (other != role).then(|| PairKey::fixed([number ^ pair; 32]))
             });
-            return Ok(Self { role, links, keys, burnt: Burnt::default(), patience, ahead: None });
+            return Ok(Self {
+                role,
+                links,
+                keys,
+                burnt: Burnt::default(),
+                patience,
+                ahead: None,
+                clientless: false,
+            });
         }
         let mut keys = [None, None, None];
         for (key, link) in keys.iter_mut().zip(&links.peers) {
@@ -129,7 +139,7 @@ impl Party {
                 *key = Some(PairKey::agree(&**link)?);
             }
         }
-        Ok(Self { role, links, keys, burnt: Burnt::default(), patience, ahead: None })
+        Ok(Self { role, links, keys, burnt: Burnt::default(), patience, ahead: None, clientless: false })
     }
 
     /// Which server this is.
@@ -229,6 +239,15 @@ impl Party {
         Self { ahead: Some(bytes), ..self }
     }
 
+    /// Masks inputs with seeds from the batch's keys instead of the client's, so that preprocessing needs no client: it
+    /// can be made and kept before any request comes. The client takes the seeds with [`Client::collect`].
+    ///
+    /// [`Client::collect`]: super::Client::collect
+    #[must_use]
+    pub fn clientless(self) -> Self {
+        Self { clientless: true, ..self }
+    }
+
     /// Serves one request: preprocesses, tells the client, and (at P0 and P1) computes on its input.
     pub fn serve<M: SecureModel>(
         &self,
@@ -241,11 +260,7 @@ impl Party {
         self.burnt.burn(batch)?;
         self.agree(batch, &digest)?;
         let shape = model.input_shape(length);
-        let seeds = self
-            .links
-            .client
-            .recv(Address::new(batch, reserved::INPUT, 0), if self.role == Role::P2 { 32 } else { 16 })?;
-        let seeds: Vec<Seed> = seeds.payload.as_chunks().0.iter().map(|s| Seed::new(*s)).collect();
+        let seeds = self.input_seeds(batch, &digest)?;
         let mask = input_masks::<WordOf<M::Input>>(self.role, M::Input::K, &shape, &seeds)?;
         let store = Arc::new(Store::new(self.ahead.unwrap_or(usize::MAX), self.patience));
         let engine = self.preprocess_engine(batch, &digest, &store)?;
@@ -294,6 +309,27 @@ impl Party {
         let message = Message::new(Address::new(batch, reserved::REPORT, 1), 0, report.encode());
         self.links.client.send(message)?;
         Ok(report)
+    }
+
+    /// The seeds of this request's input that this party may know: drawn by the client, or derived from the batch's
+    /// keys, in which case each evaluator hands its own to the client.
+    fn input_seeds(&self, batch: u64, digest: &[u8; 32]) -> Result<Vec<Seed>> {
+        let (address, client) = (Address::new(batch, reserved::INPUT, 0), &self.links.client);
+        if !self.clientless {
+            let got = client.recv(address, if self.role == Role::P2 { 32 } else { 16 })?;
+            return Ok(got.payload.as_chunks().0.iter().map(|s| Seed::new(*s)).collect());
+        }
+        let derive = |with: Role| {
+            let key =
+                self.keys[with.index()].as_ref().ok_or(Error::Internal("a party has no key with a peer"))?;
+            Ok(key.seed("input", batch, digest))
+        };
+        if self.role == Role::P2 {
+            return [Role::P0, Role::P1].into_iter().map(derive).collect();
+        }
+        let seed = derive(Role::P2)?;
+        client.send(Message::new(address, 0, seed.bytes().to_vec()))?;
+        Ok(vec![seed])
     }
 
     fn sent_to_peers(&self) -> u64 {

@@ -71,6 +71,11 @@ fn preprocessing_may_run_beside_the_online_phase() {
 }
 
 #[test]
+fn preprocessing_may_need_no_client() {
+    check_outputs(&infer(World::memory(Duration::from_secs(20)).clientless(), &[1, 2]));
+}
+
+#[test]
 fn two_batches_over_tcp() {
     check_outputs(&infer(World::tcp(Duration::from_secs(20)), &[1, 2]));
 }

@@ -98,6 +98,7 @@ pub(super) struct World {
     patience: Duration,
     fixed: Option<u8>,
     ahead: Option<usize>,
+    clientless: bool,
     _runtime: Option<Runtime>,
 }
 
@@ -105,6 +106,7 @@ pub(super) struct World {
 pub(super) struct TestClient {
     client: Client,
     fixed: Option<u8>,
+    clientless: bool,
 }
 
 impl std::ops::Deref for TestClient {
@@ -116,6 +118,9 @@ impl std::ops::Deref for TestClient {
 
 impl TestClient {
     pub(super) fn begin(&self, batch: u64) -> Result<[Seed; 2]> {
+        if self.clientless {
+            return self.client.collect(batch);
+        }
         self.client.begin(batch, &randomness(self.fixed))
     }
 }
@@ -152,6 +157,7 @@ impl World {
             patience,
             fixed: None,
             ahead: None,
+            clientless: false,
             _runtime: runtime,
         }
     }
@@ -212,6 +218,11 @@ impl World {
     }
 
     /// Fixes every key and seed.
+    /// Inputs are masked with seeds from the batch's keys.
+    pub(super) fn clientless(self) -> Self {
+        Self { clientless: true, ..self }
+    }
+
     /// Preprocessing runs beside the online phase, with at most this many bytes in store.
     pub(super) fn streaming(self, bytes: usize) -> Self {
         Self { ahead: Some(bytes), ..self }
@@ -237,13 +248,16 @@ impl World {
         outside: impl FnOnce(&TestClient, &Owner) -> Result<T>,
     ) -> (Result<T>, [Result<()>; 3]) {
         let (patience, fixed, ahead) = (self.patience, self.fixed, self.ahead);
-        let client = TestClient { client: Client::new(self.client), fixed };
+        let clientless = self.clientless;
+        let client = TestClient { client: Client::new(self.client), fixed, clientless };
         let owner = Owner { links: self.owner, fixed };
         thread::scope(|s| {
             let parts = Role::ALL.into_iter().zip(self.parties).zip(self.to_owner).zip(models);
             let parties: Vec<_> = parts
                 .map(|(((role, links), owner), model)| {
-                    s.spawn(move || party(role, links, &*owner, model, batches, patience, (fixed, ahead)))
+                    s.spawn(move || {
+                        party(role, links, &*owner, model, batches, patience, (fixed, ahead, clientless))
+                    })
                 })
                 .collect();
             let outcome = outside(&client, &owner);
@@ -266,13 +280,14 @@ fn party(
     model: &Tiny,
     batches: &[u64],
     patience: Duration,
-    (fixed, ahead): (Option<u8>, Option<usize>),
+    (fixed, ahead, clientless): (Option<u8>, Option<usize>, bool),
 ) -> Result<()> {
     let party = Party::establish(role, links, patience, &randomness(fixed))?;
     let party = match ahead {
         Some(bytes) => party.streaming(bytes),
         None => party,
     };
+    let party = if clientless { party.clientless() } else { party };
     let received = Received::receive(role, owner, &Manifest::of(model)?)?;
     let served = Served::new(model, &received, role)?;
     let outcome = batches.iter().try_for_each(|&batch| party.serve(model, &served, batch, LENGTH).map(drop));
