@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::settings::Settings;
 
-/// The ordered list of a program's steps.
+/// The ordered list of a program's steps, and the settings that they follow.
 #[derive(Debug, Default)]
 pub struct StepTable {
+    settings: Arc<Settings>,
     names: Vec<String>,
     index: HashMap<String, u32>,
 }
@@ -27,6 +29,11 @@ impl StepTable {
     /// The name of a step, for messages to people.
     pub fn name(&self, step: u32) -> Option<&str> {
         self.names.get(step as usize).map(String::as_str)
+    }
+
+    /// The settings of the program.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     fn insert(&mut self, path: &str) -> Result<u32> {
@@ -43,14 +50,14 @@ impl StepTable {
 #[derive(Debug)]
 pub(crate) enum Steps {
     /// First reading (metering, simulation): steps are numbered as they come.
-    Record(Mutex<StepTable>),
+    Record { table: Mutex<StepTable>, settings: Arc<Settings> },
     /// A reading of an agreed program.
     Follow { table: Arc<StepTable>, entered: Vec<AtomicBool> },
 }
 
 impl Steps {
-    pub(crate) fn record() -> Self {
-        Self::Record(Mutex::new(StepTable::default()))
+    pub(crate) fn record(settings: Arc<Settings>) -> Self {
+        Self::Record { table: Mutex::default(), settings }
     }
 
     pub(crate) fn follow(table: Arc<StepTable>) -> Self {
@@ -61,14 +68,24 @@ impl Steps {
     /// The table recorded so far, leaving an empty one.
     pub(crate) fn take_table(&self) -> StepTable {
         match self {
-            Self::Record(table) => std::mem::take(&mut table.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Record { table, settings } => {
+                let table = std::mem::take(&mut *table.lock().unwrap_or_else(PoisonError::into_inner));
+                StepTable { settings: settings.clone(), ..table }
+            }
             Self::Follow { .. } => StepTable::default(),
+        }
+    }
+
+    fn settings(&self) -> &Settings {
+        match self {
+            Self::Record { settings, .. } => settings,
+            Self::Follow { table, .. } => &table.settings,
         }
     }
 
     fn enter(&self, path: &str) -> Result<u32> {
         match self {
-            Self::Record(table) => table.lock().unwrap_or_else(PoisonError::into_inner).insert(path),
+            Self::Record { table, .. } => table.lock().unwrap_or_else(PoisonError::into_inner).insert(path),
             Self::Follow { table, entered } => {
                 let id = *table.index.get(path).ok_or_else(|| Error::StepUnknown(path.to_owned()))?;
                 if entered[id as usize].swap(true, Ordering::Relaxed) {
@@ -120,6 +137,11 @@ impl<'e, E> Ctx<'e, E> {
     /// The engine that reads the program.
     pub fn engine(&self) -> &'e E {
         self.engine
+    }
+
+    /// What the program depends on beside its code and its shapes.
+    pub fn settings(&self) -> &'e Settings {
+        self.steps.settings()
     }
 
     /// The path of names from the root.
@@ -207,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_step_cannot_be_entered_twice() {
-        for steps in [Steps::record(), {
+        for steps in [Steps::record(Arc::default()), {
             let mut table = StepTable::default();
             table.insert("a").expect("new");
             table.insert("a/x").expect("new");
@@ -229,7 +251,7 @@ mod tests {
 
     #[test]
     fn branches_share_hops() {
-        let steps = Steps::record();
+        let steps = Steps::record(Arc::default());
         let ctx = Ctx::root(&(), &steps);
         ctx.received(4);
         ctx.join_with(

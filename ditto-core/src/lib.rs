@@ -19,6 +19,7 @@ pub mod primitives;
 pub mod public_math;
 pub mod ring;
 pub mod session;
+pub mod settings;
 pub mod tensor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -27,6 +28,7 @@ pub use ctx::Ctx;
 pub use error::{Error, Result};
 pub use fixed::{Fixed, Fx, Z};
 pub use nn::{Engine, Product, Tensor};
+pub use settings::Settings;
 
 /// What the expansions of `ditto-macros` name. Not an interface.
 #[doc(hidden)]

@@ -88,7 +88,7 @@ impl<C: Weighted> Parties for C {
     type In = C::In;
     type Out = C::Out;
     fn meter(&self, x: &[Dealt<C::In>], weights: &[Shape]) -> Result<Program> {
-        Meter::read(|ctx| self.run_weighted(ctx, x, weights))
+        Meter::read(Arc::default(), |ctx| self.run_weighted(ctx, x, weights))
     }
     fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<C::In>], weights: &[Weight<C::In>]) -> Result<()> {
         self.run_weighted(ctx, x, weights).map(drop)
@@ -348,6 +348,6 @@ pub fn simulate_weighted<C: Weighted>(
     });
     let w = weights.iter().map(|i| SimulatedWeight::new(&Array::new(i.shape.clone(), i.values.clone())?));
     let (x, w) = (x.collect::<Result<Vec<_>>>()?, w.collect::<Result<Vec<_>>>()?);
-    let y = Simulate::run([seed; 16], |ctx| case.run_weighted(ctx, &x, &w))?;
+    let y = Simulate::run(Arc::default(), [seed; 16], |ctx| case.run_weighted(ctx, &x, &w))?;
     Ok(y.values().data().iter().map(|&v| v as i64).collect())
 }

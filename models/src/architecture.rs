@@ -84,6 +84,16 @@ impl Architecture {
         }
     }
 
+    /// Whether a sentence embedding is scaled to length 1.
+    pub(crate) fn unit(&self) -> bool {
+        matches!(self.head, PublicHead::Embedding { unit: true })
+    }
+
+    /// The classifier.
+    pub(crate) fn classifier(&self) -> LinearShape {
+        LinearShape::new(self.hidden_size, self.classes())
+    }
+
     /// A linear layer from hidden states to hidden states.
     pub(crate) fn square(&self) -> LinearShape {
         LinearShape::new(self.hidden_size, self.hidden_size)

@@ -1,7 +1,7 @@
 //! Models for private inference: BERT in `#[secure_model]`, Hugging Face checkpoints, and what the `ditto` program is
 //! made of.
 //!
-//! [`bert`] is the model, generic over an engine and a [`plan`]; [`heads`] makes it something that parties run;
+//! [`bert`] is the model, generic over an engine and a [`plan`]; [`model`] makes it something that parties run;
 //! [`checkpoint`], [`config`], [`text`] and [`embeddings`] read files and prepare inputs; [`run`] plays owner, client and
 //! three parties on one machine.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -14,7 +14,7 @@ pub mod embeddings;
 mod files;
 #[cfg(test)]
 mod fuzz;
-pub mod heads;
+pub mod model;
 pub mod plan;
 pub mod report;
 pub mod run;

@@ -1,13 +1,16 @@
-//! Plans: which fixed-point formats and functions a model runs with.
+//! Plans: which number formats and functions a model runs with.
 //!
-//! A plan is a type, so that one model source serves all of them and the compiler checks the formats of each.
+//! Formats are types, so that one model source serves all of them and the compiler checks each; functions are public
+//! values.
 
+use clap::ValueEnum;
 use ditto_core::fixed::Ring;
 use ditto_core::nn::Activation;
 use ditto_core::{Fixed, Fx, Z};
+use serde::{Deserialize, Serialize};
 
-/// Formats and functions of a model.
-pub trait Plan: Copy + Send + Sync + 'static {
+/// Formats of a model.
+pub trait Formats: Copy + Send + Sync + 'static {
     /// Ring of the linear layers.
     type Ring: Ring;
     /// Activations.
@@ -19,13 +22,9 @@ pub trait Plan: Copy + Send + Sync + 'static {
     /// Gains of layer normalisations, and the rows they multiply.
     type Gain: Fixed<Ring = Self::Ring>;
     /// Values of attention, which are multiplied by unnormalised exponentials.
-    type Value: Fixed<Ring = Z<48>>;
+    type Value: Fixed;
     /// What the client shares: summed embeddings.
     type Input: Fixed<Ring = Self::Ring>;
-    /// The activation of the feed-forward part.
-    const ACTIVATION: Activation;
-    /// Name on the command line.
-    const NAME: &'static str;
 }
 
 /// A mean over tokens, before it is scaled to length 1.
@@ -34,50 +33,80 @@ pub type Pooled = Fx<32, 12>;
 /// What the client receives: an embedding or logits.
 pub type Output = Fx<32, 16>;
 
-/// The default: accurate on checkpoints as they are.
+/// Formats of a linear part in Z_2^32 with `A` fractional bits in activations and `W` in weights.
 #[derive(Clone, Copy, Debug)]
-pub struct Accurate;
+pub struct Narrow<const A: u32, const W: u32>;
 
-impl Plan for Accurate {
+impl<const A: u32, const W: u32> Formats for Narrow<A, W> {
     type Ring = Z<32>;
-    type Act = Fx<32, 10>;
-    type Weight = Fx<32, 11>;
+    type Act = Fx<32, A>;
+    type Weight = Fx<32, W>;
     type Bias = Fx<32, 16>;
-    type Gain = Fx<32, 10>;
-    type Value = Fx<48, 10>;
+    type Gain = Fx<32, A>;
+    type Value = Fx<48, A>;
     type Input = Fx<32, 16>;
-    const ACTIVATION: Activation = Activation::Gelu;
-    const NAME: &'static str = "accurate";
 }
 
-/// The paper's: 8 fractional bits in linear layers and Quad for GeLU. Wants a checkpoint distilled for it.
-#[derive(Clone, Copy, Debug)]
-pub struct Ditto;
-
-impl Plan for Ditto {
-    type Ring = Z<32>;
-    type Act = Fx<32, 8>;
-    type Weight = Fx<32, 8>;
-    type Bias = Fx<32, 16>;
-    type Gain = Fx<32, 8>;
-    type Value = Fx<48, 8>;
-    type Input = Fx<32, 16>;
-    const ACTIVATION: Activation = Activation::Quad;
-    const NAME: &'static str = "ditto";
+/// Name of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plan {
+    /// 10 and 11 fractional bits, accurate GeLU: for checkpoints as they are
+    Accurate,
+    /// The paper's formats (8 fractional bits) with Quad for GeLU: wants a checkpoint distilled for it
+    Ditto,
+    /// The paper's formats with an accurate GeLU: quantization alone
+    DittoGelu,
 }
 
-/// The paper's formats with an accurate GeLU: quantization alone, no distillation needed.
-#[derive(Clone, Copy, Debug)]
-pub struct DittoGelu;
+/// What of a plan is a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Functions {
+    /// The activation of the feed-forward part.
+    pub activation: Activation,
+}
 
-impl Plan for DittoGelu {
-    type Ring = Z<32>;
-    type Act = Fx<32, 8>;
-    type Weight = Fx<32, 8>;
-    type Bias = Fx<32, 16>;
-    type Gain = Fx<32, 8>;
-    type Value = Fx<48, 8>;
-    type Input = Fx<32, 16>;
-    const ACTIVATION: Activation = Activation::Gelu;
-    const NAME: &'static str = "ditto-gelu";
+/// Something to do with formats that are known only at run time.
+pub trait VisitFormats {
+    /// What comes of it.
+    type Out;
+    /// Does it.
+    fn visit<P: Formats>(self) -> Self::Out;
+}
+
+impl Plan {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Accurate, Self::Ditto, Self::DittoGelu];
+
+    /// As on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accurate => "accurate",
+            Self::Ditto => "ditto",
+            Self::DittoGelu => "ditto-gelu",
+        }
+    }
+
+    /// Its functions.
+    pub fn functions(self) -> Functions {
+        let activation = match self {
+            Self::Ditto => Activation::Quad,
+            Self::Accurate | Self::DittoGelu => Activation::Gelu,
+        };
+        Functions { activation }
+    }
+
+    /// Hands its formats to `visitor`.
+    pub fn with_formats<V: VisitFormats>(self, visitor: V) -> V::Out {
+        match self {
+            Self::Accurate => visitor.visit::<Narrow<10, 11>>(),
+            Self::Ditto | Self::DittoGelu => visitor.visit::<Narrow<8, 8>>(),
+        }
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }

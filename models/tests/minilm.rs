@@ -10,7 +10,8 @@ use ditto_core::prg::Randomness;
 use ditto_core::session::{SecureModel, simulate};
 use ditto_models::checkpoint::Checkpoint;
 use ditto_models::config::{BertConfig, Head};
-use ditto_models::heads::{PlanName, Visit, with_model};
+use ditto_models::model::{Request, Visit};
+use ditto_models::plan::Plan;
 use ditto_models::run::{Answer, Launch, Task, run_private};
 use ditto_models::text::Tokenizer;
 use serde_json::Value;
@@ -69,7 +70,7 @@ fn finds_the_tokens_that_python_finds() {
 }
 
 /// Cosine of every private answer with its float reference.
-fn cosines(plan: PlanName) -> Option<Vec<f64>> {
+fn cosines(plan: Plan) -> Option<Vec<f64>> {
     let dir = fetched()?;
     let texts = fs::read_to_string(root().join("tests/data/minilm_sentences.txt")).unwrap();
     let texts: Vec<String> = texts.lines().map(str::to_owned).collect();
@@ -89,13 +90,13 @@ fn cosines(plan: PlanName) -> Option<Vec<f64>> {
 
 #[test]
 fn private_embeddings_are_accurate() {
-    let Some(cosines) = cosines(PlanName::Accurate) else { return };
+    let Some(cosines) = cosines(Plan::Accurate) else { return };
     assert!(cosines.iter().all(|&c| c >= 0.999), "{cosines:?}");
 }
 
 #[test]
 fn private_embeddings_with_eight_bits_are_near() {
-    let Some(cosines) = cosines(PlanName::DittoGelu) else { return };
+    let Some(cosines) = cosines(Plan::DittoGelu) else { return };
     let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
     assert!(cosines.iter().all(|&c| c >= 0.99) && mean >= 0.995, "mean {mean}: {cosines:?}");
 }
@@ -105,10 +106,10 @@ fn no_range_condition_fails_in_simulation() {
     struct Simulate<'a>(&'a Task);
     impl Visit for Simulate<'_> {
         type Out = ();
-        fn visit<M: SecureModel>(self, model: &M) {
+        fn visit<M: SecureModel<Request = Request>>(self, model: &M) {
             let run = simulate(model, &self.0.floats()).unwrap();
-            for (i, x) in self.0.inputs.iter().enumerate() {
-                run([i as u8; 16], x).unwrap();
+            for (i, (request, x)) in self.0.job.requests.iter().zip(&self.0.inputs).enumerate() {
+                run([i as u8; 16], request, x).unwrap();
             }
         }
     }
@@ -116,8 +117,8 @@ fn no_range_condition_fails_in_simulation() {
     let texts = ["minilm_sentences.txt", "sentences_extra.txt"]
         .map(|f| fs::read_to_string(root().join("tests/data").join(f)).unwrap());
     let texts: Vec<String> = texts.iter().flat_map(|t| t.lines()).map(str::to_owned).collect();
-    for plan in [PlanName::Accurate, PlanName::DittoGelu] {
+    for plan in [Plan::Accurate, Plan::DittoGelu] {
         let task = Task::open(&dir, plan, texts.clone()).unwrap();
-        with_model(plan, &task.job.architecture, Simulate(&task));
+        task.job.model.with_model(Simulate(&task));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ditto_core::net::Limits;
 use ditto_core::prg::Randomness;
 use ditto_models::config::BertConfig;
-use ditto_models::heads::PlanName;
+use ditto_models::plan::Plan;
 use ditto_models::report::chain;
 use ditto_models::run::{Launch, Phase, Task, run_private};
 use ditto_models::synthetic::{Synthetic, SyntheticHead};
@@ -81,7 +81,7 @@ fn json_has_the_promised_names() {
 fn what_was_counted_is_what_was_metered() {
     let dir = tempfile::tempdir().unwrap();
     checkpoint(dir.path(), SyntheticHead::Embedding);
-    for plan in [PlanName::Accurate, PlanName::Ditto, PlanName::DittoGelu] {
+    for plan in [Plan::Accurate, Plan::Ditto, Plan::DittoGelu] {
         let texts = ["a", "the cat sat", "x y z x y z x y z"].map(str::to_owned).to_vec();
         let task = Task::open(dir.path(), plan, texts).unwrap();
         let out =
@@ -116,7 +116,7 @@ fn a_killed_party_ends_the_run_with_an_error_that_names_it() {
     checkpoint(dir.path(), SyntheticHead::Embedding);
     for victim in 0..3 {
         let texts = vec!["the cat sat on the mat".to_owned(); 50];
-        let task = Task::open(dir.path(), PlanName::Accurate, texts).unwrap();
+        let task = Task::open(dir.path(), Plan::Accurate, texts).unwrap();
         let limits = Limits { time_limit: Duration::from_secs(20), ..Limits::default() };
         let (pids, killed) = (std::sync::OnceLock::new(), AtomicBool::new(false));
         let started = Instant::now();

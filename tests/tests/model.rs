@@ -159,7 +159,8 @@ where
 fn simulation_stays_near_the_clear_model() {
     for config in [CONFIG, Config { pooled: true, ..CONFIG }] {
         let clear = Clear::run(|ctx| read(ctx, &config)).expect("runs in the clear");
-        let fixed = Simulate::run([1; 16], |ctx| read(ctx, &config)).expect("runs in simulation");
+        let fixed = Simulate::run(std::sync::Arc::default(), [1; 16], |ctx| read(ctx, &config))
+            .expect("runs in simulation");
         assert_eq!(clear.len(), fixed.len());
         let worst = clear.iter().zip(&fixed).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(worst < 0.05, "{worst}");

@@ -37,17 +37,24 @@ impl SecureModel for Model {
     type Weights<E: Engine> = Mlp<E>;
     type Input = Act;
     type Output = Act;
+    type Request = usize; // rows
 
     fn description(&self) -> Vec<u8> {
         format!("mlp of width {}", self.width).into_bytes()
     }
-    fn input_shape(&self, rows: usize) -> Shape {
-        Shape::new(&[rows, self.width])
+    fn input_shape(&self, rows: &usize) -> Shape {
+        Shape::new(&[*rows, self.width])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Mlp<E>> {
         Mlp::load(&Scope::new(source), &self.width)
     }
-    fn forward<E: Engine>(&self, ctx: &Ctx<'_, E>, w: &Mlp<E>, x: &Tensor<E, Act>) -> Result<Tensor<E, Act>> {
+    fn forward<E: Engine>(
+        &self,
+        ctx: &Ctx<'_, E>,
+        w: &Mlp<E>,
+        x: &Tensor<E, Act>,
+        _: &usize,
+    ) -> Result<Tensor<E, Act>> {
         mlp(ctx, w, x)
     }
 }
@@ -67,9 +74,9 @@ fn the_readings_agree() -> Result<()> {
     let (model, weights) = (Model { width: 8 }, Formula);
     let x = Array::new([3, 8], (0..24).map(|i| (i as f32 * 0.7).sin()).collect())?;
 
-    let float = clear(&model, &weights)?(x.clone())?; // ordinary floats: the reference
-    let fixed = simulate(&model, &weights)?([0; 16], &x)?; // fixed point in one process, every range checked
-    let shared = private(&model, &weights, &[x])?; // three parties
+    let float = clear(&model, &weights)?(&3, x.clone())?; // ordinary floats: the reference
+    let fixed = simulate(&model, &weights)?([0; 16], &3, &x)?; // fixed point in one process, every range checked
+    let shared = private(&model, &weights, &[(3, x)])?; // three parties
 
     for ((a, b), c) in float.data().iter().zip(fixed.data()).zip(shared[0].data()) {
         assert!((a - b).abs() < 0.05 && (a - c).abs() < 0.05, "{a} {b} {c}");

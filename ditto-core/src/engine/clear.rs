@@ -14,9 +14,9 @@ use crate::tensor::{Array, Concat, Permute, Shape, Structure, SumLast, broadcast
 pub struct Clear;
 
 impl Clear {
-    /// Reads `model` in the clear.
+    /// Reads `model` in the clear. Floats have no scales: there are no settings.
     pub fn run<T>(model: impl FnOnce(&Ctx<'_, Self>) -> Result<T>) -> Result<T> {
-        let steps = Steps::record();
+        let steps = Steps::record(Arc::default());
         model(&Ctx::root(&Self, &steps))
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::mpc::{self, Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Share};
 use crate::primitives::{Primitives, RingWord};
 use crate::ring::Word;
+use crate::settings::Settings;
 use crate::tensor::{Array, Shape};
 
 /// Reads a program for its shapes only: the steps, and the exact bytes and hops of each.
@@ -35,8 +36,11 @@ pub struct Program {
 
 impl Meter {
     /// Reads `model`, which gets a root context, and returns its program.
-    pub fn read<T>(model: impl FnOnce(&Ctx<'_, Self>) -> Result<T>) -> Result<Program> {
-        let (meter, steps) = (Self::default(), Steps::record());
+    pub fn read<T>(
+        settings: Arc<Settings>,
+        model: impl FnOnce(&Ctx<'_, Self>) -> Result<T>,
+    ) -> Result<Program> {
+        let (meter, steps) = (Self::default(), Steps::record(settings));
         let ctx = Ctx::root(&meter, &steps);
         model(&ctx)?;
         let hops = ctx.depth();
@@ -49,7 +53,7 @@ impl Meter {
 }
 
 impl Program {
-    /// Digest of the ordered steps and their costs, of the public tables, and of `public`: whatever else the parties
+    /// Digest of the ordered steps and their costs, of the settings and public tables, and of `public`: whatever else the parties
     /// must agree on (the model's configuration, the plan, shapes).
     pub fn digest(&self, public: &[&[u8]]) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -59,6 +63,7 @@ impl Program {
         };
         field(b"ditto program 1");
         field(&self.tables);
+        field(format!("{:?}", self.steps.settings()).as_bytes());
         public.iter().for_each(|p| field(p));
         self.steps.names().iter().for_each(|name| field(name.as_bytes()));
         for (step, cost) in &self.costs {

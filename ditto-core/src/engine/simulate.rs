@@ -12,6 +12,7 @@ use crate::prg::{Prg, Seed};
 use crate::primitives::{Primitives, RingWord};
 use crate::public_math;
 use crate::ring::Word;
+use crate::settings::Settings;
 use crate::tensor::{Array, Concat, Shape, Structure, broadcast_zip};
 
 /// Computes what the three parties would, on true integers in one process.
@@ -24,9 +25,13 @@ pub struct Simulate {
 
 impl Simulate {
     /// Reads `model` in simulation.
-    pub fn run<T>(seed: [u8; 16], model: impl FnOnce(&Ctx<'_, Self>) -> Result<T>) -> Result<T> {
+    pub fn run<T>(
+        settings: Arc<Settings>,
+        seed: [u8; 16],
+        model: impl FnOnce(&Ctx<'_, Self>) -> Result<T>,
+    ) -> Result<T> {
         let engine = Self { coins: Prg::new(&Seed::new(seed)) };
-        let steps = Steps::record();
+        let steps = Steps::record(settings);
         model(&Ctx::root(&engine, &steps))
     }
 }

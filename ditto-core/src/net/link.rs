@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 /// A link's bandwidth and round trip.
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// The default is no network at all.
+#[derive(Clone, Copy, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Link {
     /// Bandwidth in each direction, with `None` for a link that transfers in no time.
     pub bits_per_second: Option<f64>,

@@ -50,12 +50,10 @@ impl LocalLinks {
 pub fn private<M: SecureModel>(
     model: &M,
     floats: &dyn Floats,
-    inputs: &[Array<f32>],
+    inputs: &[(M::Request, Array<f32>)],
 ) -> Result<Vec<Array<f32>>> {
     let (limits, randomness) = (Limits::default(), Randomness::system());
     let links = LocalLinks::new(limits);
-    // The first extent of an input is its length.
-    let lengths: Vec<usize> = inputs.iter().map(|x| x.shape().dims().first().copied().unwrap_or(1)).collect();
     let serve = |role: Role, (links, owner): (Links, Arc<dyn Channel>)| {
         let everybody: Vec<_> =
             links.peers.iter().flatten().chain([&links.client, &owner]).cloned().collect();
@@ -64,8 +62,8 @@ pub fn private<M: SecureModel>(
             let received = Received::receive(role, &*owner, &Manifest::of(model)?)?;
             let weights = Served::new(model, &received, role)?;
             drop(received);
-            for (i, &length) in lengths.iter().enumerate() {
-                party.serve(model, &weights, i as u64 + 1, length)?;
+            for (i, (request, _)) in inputs.iter().enumerate() {
+                party.serve(model, &weights, i as u64 + 1, request)?;
             }
             owner.close()?;
             party.close()
@@ -79,9 +77,9 @@ pub fn private<M: SecureModel>(
         let client = Client::new(links.client);
         let drive = || {
             share_weights(&links.owner, &Manifest::of(model)?, floats, &randomness, &|_| ())?;
-            let answers = inputs.iter().zip(&lengths).enumerate().map(|(i, (x, &length))| {
+            let answers = inputs.iter().enumerate().map(|(i, (request, x))| {
                 let batch = i as u64 + 1;
-                let (_, _, output) = program(model, length)?;
+                let (_, _, output) = program(model, request)?;
                 let seeds = client.begin(batch, &randomness)?;
                 client.ready(batch)?;
                 let y = client.finish::<M>(batch, &seeds, x, &output)?;

@@ -1,3 +1,6 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use super::manifest::Recorder;
 use crate::cost::Cost;
 use crate::ctx::Ctx;
@@ -7,6 +10,7 @@ use crate::fixed::Fixed;
 use crate::kernel::packed_len;
 use crate::mpc::Dealt;
 use crate::nn::{Engine, Tensor, WeightSource};
+use crate::settings::Settings;
 use crate::tensor::Shape;
 
 /// A model that runs privately: one input tensor, one output tensor, weights of the owner.
@@ -17,12 +21,18 @@ pub trait SecureModel: Sync {
     type Input: Fixed;
     /// Format of the output.
     type Output: Fixed;
+    /// What is public of one request and decides its shapes: a number of tokens, say.
+    type Request: Clone + Debug + Send + Sync;
 
-    /// Everything public that the steps and shapes do not show: configuration, plan, quantization. Part of the program
+    /// Everything public that steps, shapes and settings do not show: configuration and plan. Part of the program
     /// digest.
     fn description(&self) -> Vec<u8>;
-    /// Shape of the input for a request of `length` (tokens, say).
-    fn input_shape(&self, length: usize) -> Shape;
+    /// Scales, and the link to choose variants for.
+    fn settings(&self) -> Arc<Settings> {
+        Arc::default()
+    }
+    /// Shape of a request's input.
+    fn input_shape(&self, request: &Self::Request) -> Shape;
     /// Loads the weights.
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Self::Weights<E>>;
     /// Computes.
@@ -31,28 +41,29 @@ pub trait SecureModel: Sync {
         ctx: &Ctx<'_, E>,
         weights: &Self::Weights<E>,
         x: &Tensor<E, Self::Input>,
+        request: &Self::Request,
     ) -> Result<Tensor<E, Self::Output>>;
 }
 
 /// Reads a model for its steps and costs; returns them with the program digest and the output's shape.
-pub fn program<M: SecureModel>(model: &M, length: usize) -> Result<(Program, [u8; 32], Shape)> {
+pub fn program<M: SecureModel>(model: &M, request: &M::Request) -> Result<(Program, [u8; 32], Shape)> {
     let weights = model.load::<Meter, _>(&Recorder::default())?;
-    let shape = model.input_shape(length);
+    let shape = model.input_shape(request);
     let x = Tensor::new(Dealt::new(shape.clone(), M::Input::K));
     let mut out = Shape::default();
-    let program = Meter::read(|ctx| {
-        out = model.forward(ctx, &weights, &x)?.shape().clone();
+    let program = Meter::read(model.settings(), |ctx| {
+        out = model.forward(ctx, &weights, &x, request)?.shape().clone();
         Ok(())
     })?;
-    let digest = program.digest(&[&model.description(), shape.to_string().as_bytes()]);
+    let digest = program.digest(&[&model.description(), format!("{shape} {request:?}").as_bytes()]);
     Ok((program, digest, out))
 }
 
-/// Everything that one request of `length` sends: the program, the masked input to each evaluator, and an output share
+/// Everything that one request sends: the program, the masked input to each evaluator, and an output share
 /// from each.
-pub fn request_cost<M: SecureModel>(model: &M, length: usize) -> Result<Cost> {
-    let (program, _, output) = program(model, length)?;
-    let input = packed_len(model.input_shape(length).len(), M::Input::K);
+pub fn request_cost<M: SecureModel>(model: &M, request: &M::Request) -> Result<Cost> {
+    let (program, _, output) = program(model, request)?;
+    let input = packed_len(model.input_shape(request).len(), M::Input::K);
     let output = packed_len(output.len(), M::Output::K);
     Ok(Cost { online: program.total.online + 2 * (input + output) as u64, ..program.total })
 }

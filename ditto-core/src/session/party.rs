@@ -36,7 +36,8 @@ pub struct Party {
 }
 
 /// One request, as a party sees it before the input is there.
-struct Request<W> {
+struct Prepared<'a, R, W> {
+    public: &'a R,
     batch: u64,
     shape: Shape,
     mask: Mask<W>,
@@ -254,23 +255,23 @@ impl Party {
         model: &M,
         weights: &Served<M>,
         batch: u64,
-        length: usize,
+        request: &M::Request,
     ) -> Result<Report> {
-        let (program, digest, _) = program(model, length)?;
+        let (program, digest, _) = program(model, request)?;
         self.burnt.burn(batch)?;
         self.agree(batch, &digest)?;
-        let shape = model.input_shape(length);
+        let shape = model.input_shape(request);
         let seeds = self.input_seeds(batch, &digest)?;
         let mask = input_masks::<WordOf<M::Input>>(self.role, M::Input::K, &shape, &seeds)?;
         let store = Arc::new(Store::new(self.ahead.unwrap_or(usize::MAX), self.patience));
         let engine = self.preprocess_engine(batch, &digest, &store)?;
-        let request = Request { batch, shape, mask, steps: program.steps };
+        let request = Prepared { public: request, batch, shape, mask, steps: program.steps };
 
         let preprocess = || {
             let (started, before) = (Instant::now(), self.sent_to_peers());
             let steps = Steps::follow(request.steps.clone());
             let x = Tensor::new(request.mask.clone());
-            model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, &x)?;
+            model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, &x, request.public)?;
             let offline_bytes = if self.role == Role::P2 { self.sent_to_peers() - before } else { 0 };
             let preprocess_micros = started.elapsed().as_micros() as u64;
             Ok(Report { offline_bytes, preprocess_micros, ..Report::default() })
@@ -341,7 +342,7 @@ impl Party {
         &self,
         model: &M,
         weights: &M::Weights<Evaluator>,
-        request: &Request<WordOf<M::Input>>,
+        request: &Prepared<'_, M::Request, WordOf<M::Input>>,
         store: &Arc<Store>,
     ) -> Result<Report> {
         let (batch, shape) = (request.batch, &request.shape);
@@ -355,7 +356,7 @@ impl Party {
         let steps = Steps::follow(request.steps.clone());
         let ctx = Ctx::root(&engine, &steps);
         let before = self.peer(other)?.stats().snapshot().sent.total.bytes;
-        let y = model.forward(&ctx, weights, &Tensor::new(x))?;
+        let y = model.forward(&ctx, weights, &Tensor::new(x), request.public)?;
         let mut online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
 
         // Nothing leaves unless both evaluators opened the same values.

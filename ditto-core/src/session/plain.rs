@@ -81,27 +81,32 @@ impl WeightSource<Simulate> for SimulatedWeights<'_> {
     }
 }
 
-/// A loaded model read in f32: the reference. Returns a function of the input.
+/// A loaded model read in f32: the reference. Returns a function of a request and
+/// its input.
 pub fn clear<'a, M: SecureModel>(
     model: &'a M,
     floats: &dyn Floats,
-) -> Result<impl Fn(Array<f32>) -> Result<Array<f32>> + 'a> {
+) -> Result<impl Fn(&M::Request, Array<f32>) -> Result<Array<f32>> + 'a> {
     let weights = model.load::<Clear, _>(&ClearWeights(floats))?;
-    Ok(move |x| Clear::run(|ctx| Ok(model.forward(ctx, &weights, &Tensor::new(x))?.repr().clone())))
+    Ok(move |request: &M::Request, x| {
+        Clear::run(|ctx| Ok(model.forward(ctx, &weights, &Tensor::new(x), request)?.repr().clone()))
+    })
 }
 
-/// A loaded model read in fixed point in one process, with range checks. Returns a function of coins and the input.
+/// A loaded model read in fixed point in one process, with range checks. Returns a function of coins, a
+/// request and its input.
 // A type alias cannot name an opaque function.
 #[allow(clippy::type_complexity)]
 pub fn simulate<'a, M: SecureModel>(
     model: &'a M,
     floats: &dyn Floats,
-) -> Result<impl Fn([u8; 16], &Array<f32>) -> Result<Array<f32>> + 'a> {
+) -> Result<impl Fn([u8; 16], &M::Request, &Array<f32>) -> Result<Array<f32>> + 'a> {
     let weights = model.load::<Simulate, _>(&SimulatedWeights(floats))?;
-    Ok(move |coins, x: &Array<f32>| {
+    let settings = model.settings();
+    Ok(move |coins, request: &M::Request, x: &Array<f32>| {
         let x = quantize("the input", x, M::Input::K, M::Input::F)?;
         let x = Tensor::new(Simulated::new(x.map(i128::from), M::Input::K));
-        let y = Simulate::run(coins, |ctx| model.forward(ctx, &weights, &x))?;
+        let y = Simulate::run(settings.clone(), coins, |ctx| model.forward(ctx, &weights, &x, request))?;
         Ok(y.repr().values().map(|v| decode(v as i64, M::Output::F) as f32))
     })
 }

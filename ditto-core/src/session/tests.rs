@@ -24,7 +24,7 @@ fn infer(world: World, batches: &[u64]) -> Vec<(Array<f32>, [Report; 3])> {
     let models = [MODEL; 3];
     let (outputs, parties) = world.run(&models, batches, |client, owner| {
         owner.share(&MODEL)?;
-        let shape = program(&MODEL, LENGTH)?.2;
+        let shape = program(&MODEL, &LENGTH)?.2;
         let each = |(i, &batch): (usize, &u64)| {
             let seeds = client.begin(batch)?;
             client.ready(batch)?;
@@ -38,13 +38,13 @@ fn infer(world: World, batches: &[u64]) -> Vec<(Array<f32>, [Report; 3])> {
 }
 
 fn check_outputs(outputs: &[(Array<f32>, [Report; 3])]) {
-    let (total, _, _) = program(&MODEL, LENGTH).map(|(p, d, s)| (p.total, d, s)).expect("a program");
+    let (total, _, _) = program(&MODEL, &LENGTH).map(|(p, d, s)| (p.total, d, s)).expect("a program");
     let simulated = simulate(&MODEL, &Checkpoint).expect("loads");
     let clear = clear(&MODEL, &Checkpoint).expect("loads");
     for (i, (y, reports)) in outputs.iter().enumerate() {
         let x = input(i as u64);
-        let fixed = simulated([i as u8; 16], &x).expect("simulates");
-        let float = clear(x).expect("computes");
+        let fixed = simulated([i as u8; 16], &LENGTH, &x).expect("simulates");
+        let float = clear(&LENGTH, x).expect("computes");
         // Rounding of some dozen steps at 10 fractional bits; GeLU within 2^-8 before a normalisation.
         assert!(apart(y, &fixed) < 0.03, "simulation: {}", apart(y, &fixed));
         assert!(apart(y, &float) < 0.08, "floats: {}", apart(y, &float));
@@ -96,7 +96,7 @@ fn a_batch_is_served_once() {
         let seeds = client.begin(3)?;
         client.ready(3)?;
         // P2 is the first to be asked again, perhaps before the others have served the first request.
-        let _ = client.finish::<Tiny>(3, &seeds, &input(0), &program(&MODEL, LENGTH)?.2);
+        let _ = client.finish::<Tiny>(3, &seeds, &input(0), &program(&MODEL, &LENGTH)?.2);
         Err::<(), _>(Error::BatchBurnt(3))
     });
     let burnt = |p: &Result<()>| matches!(p, Err(Error::BatchBurnt(3)));
@@ -132,7 +132,7 @@ fn broken(hangs: bool, nth: u32) -> ([Result<()>; 3], Result<()>, Duration) {
         owner.share(&MODEL)?;
         let seeds = client.begin(1)?;
         client.ready(1)?;
-        client.finish::<Tiny>(1, &seeds, &input(0), &program(&MODEL, LENGTH)?.2).map(drop)
+        client.finish::<Tiny>(1, &seeds, &input(0), &program(&MODEL, &LENGTH)?.2).map(drop)
     });
     (parties, outcome, started.elapsed())
 }

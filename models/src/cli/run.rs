@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Testing;
 use clap::Args;
 use ditto_core::net::Limits;
-use ditto_models::heads::PlanName;
+use ditto_models::plan::Plan;
 use ditto_models::run::{Answer, Launch, Network, Outcome, Phase, RunError, Task, run_private};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub(crate) struct Run {
     file: Option<PathBuf>,
     /// Number formats and functions
     #[arg(long, value_enum, default_value = "accurate")]
-    plan: PlanName,
+    plan: Plan,
     /// Also tell the time that this network would add (modelled, not measured)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
@@ -119,7 +119,7 @@ impl Run {
         eprintln!(
             "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
         );
-        if self.plan == PlanName::Ditto {
+        if self.plan == Plan::Ditto {
             eprintln!(
                 "Plan `ditto` replaces GeLU by a quadratic function: a checkpoint that was not distilled for it gives \
                  wrong answers."

@@ -1,19 +1,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
-use crate::architecture::Architecture;
-use crate::heads::PlanName;
+use crate::model::{ModelSpec, Request};
 
 /// What the client announces to the parties: all of it public.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// The plan.
-    pub plan: PlanName,
     /// The model.
-    pub architecture: Architecture,
-    /// Tokens of each request, in order.
-    pub lengths: Vec<usize>,
+    pub model: ModelSpec,
+    /// The requests, in order.
+    pub requests: Vec<Request>,
 }
 
 impl Job {
@@ -28,11 +25,11 @@ impl Job {
     /// Reads and checks an announcement.
     pub fn decode(bytes: &[u8]) -> Result<Self, RunError> {
         let job: Self = serde_json::from_slice(bytes).map_err(|e| RunError::Job(e.to_string()))?;
-        if !job.architecture.is_sane() {
+        if !job.model.architecture.is_sane() {
             return Err(RunError::Job("its sizes are out of bounds".to_owned()));
         }
-        let longest = job.architecture.max_position_embeddings;
-        if job.lengths.iter().any(|&n| n == 0 || n > longest) {
+        let longest = job.model.architecture.max_position_embeddings;
+        if job.requests.iter().any(|r| r.tokens == 0 || r.tokens > longest) {
             return Err(RunError::Job(format!("a text is empty or longer than {longest} tokens")));
         }
         Ok(job)

@@ -11,7 +11,7 @@ use ditto_core::prg::Randomness;
 use ditto_core::session::{Links, Manifest, Party, Received, SecureModel, Served};
 
 use super::{Job, RunError};
-use crate::heads::{Visit, with_model};
+use crate::model::{Request, Visit};
 use crate::report::chain;
 
 /// A party for one session: agrees on keys, takes in the job and the weights, serves every request.
@@ -43,7 +43,7 @@ fn session(
 ) -> Result<(), RunError> {
     let party = Party::establish(role, links, patience, &randomness)?;
     let job = Job::decode(&party.job(Job::LIMIT)?)?;
-    with_model(job.plan, &job.architecture, Serve { party: &party, owner, lengths: &job.lengths })?;
+    job.model.with_model(Serve { party: &party, owner, requests: &job.requests })?;
     owner.close().map_err(Error::from)?;
     Ok(party.close()?)
 }
@@ -51,20 +51,20 @@ fn session(
 struct Serve<'a> {
     party: &'a Party,
     owner: &'a Arc<dyn Channel>,
-    lengths: &'a [usize],
+    requests: &'a [Request],
 }
 
 impl Visit for Serve<'_> {
     type Out = ditto_core::Result<()>;
-    fn visit<M: SecureModel>(self, model: &M) -> Self::Out {
+    fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let role = self.party.role();
         let weights = {
             let received = Received::receive(role, &**self.owner, &Manifest::of(model)?)?;
             Served::new(model, &received, role)?
         };
         self.party.loaded()?;
-        for (i, &length) in self.lengths.iter().enumerate() {
-            self.party.serve(model, &weights, i as u64 + 1, length)?;
+        for (i, request) in self.requests.iter().enumerate() {
+            self.party.serve(model, &weights, i as u64 + 1, request)?;
         }
         Ok(())
     }

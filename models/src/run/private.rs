@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::launch::Parties;
 use super::{Answer, Launch, RunError, Task};
-use crate::heads::{Visit, with_model};
+use crate::model::{Request, Visit};
 
 /// Seconds of each phase, as the client saw them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -65,7 +65,7 @@ pub fn run_private(
         progress(Phase::Started([p0, p1, p2]));
     }
     let drive = Drive { task, parties: &parties, randomness, progress };
-    let result = with_model(task.job.plan, &task.job.architecture, drive);
+    let result = task.job.model.with_model(drive);
     match result {
         Ok(mut outcome) => {
             parties.join()?;
@@ -89,7 +89,7 @@ struct Drive<'a> {
 impl Visit for Drive<'_> {
     type Out = Result<Outcome, RunError>;
 
-    fn visit<M: SecureModel>(self, model: &M) -> Self::Out {
+    fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { task, parties, randomness, progress } = self;
         let client = Client::new(parties.client.clone());
         client.announce(&task.job.encode())?;
@@ -107,8 +107,8 @@ impl Visit for Drive<'_> {
         let (mut answers, mut counted, mut metered) = (Vec::new(), Cost::default(), Cost::default());
         let mut peak_rss_bytes = [0; 3];
         for (i, x) in task.inputs.iter().enumerate() {
-            let (batch, length) = (i as u64 + 1, task.job.lengths[i]);
-            let (_, _, output) = program(model, length)?;
+            let (batch, request) = (i as u64 + 1, &task.job.requests[i]);
+            let (_, _, output) = program(model, request)?;
             progress(Phase::Preprocess(i, n));
             let begun = Instant::now();
             let seeds = client.begin(batch, &randomness)?;
@@ -128,7 +128,7 @@ impl Visit for Drive<'_> {
             }
             counted.online += client.input_bytes::<M>(x);
             counted.hops += reports[0].hops.max(reports[1].hops);
-            metered += request_cost(model, length)?;
+            metered += request_cost(model, request)?;
             answers.push(task.answer(i, y.data()));
         }
         client.close()?;

@@ -1,6 +1,7 @@
 use std::path::Path;
+use std::sync::Arc;
 
-use ditto_core::session::{Floats, clear};
+use ditto_core::session::{Floats, SecureModel, clear};
 use ditto_core::tensor::Array;
 use serde::Serialize;
 
@@ -9,7 +10,8 @@ use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::config::{BertConfig, Head};
 use crate::embeddings::{BertFloats, Embeddings};
-use crate::heads::{PlanName, Visit, with_model};
+use crate::model::{ModelSpec, Request, Visit};
+use crate::plan::Plan;
 use crate::text::Tokenizer;
 
 /// A checkpoint and texts, with what client and owner know of them.
@@ -65,7 +67,7 @@ impl Answer {
 
 impl Task {
     /// Opens a checkpoint and encodes texts.
-    pub fn open(dir: &Path, plan: PlanName, texts: Vec<String>) -> Result<Self, RunError> {
+    pub fn open(dir: &Path, plan: Plan, texts: Vec<String>) -> Result<Self, RunError> {
         let config = BertConfig::open(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
         let head = Head::detect(&config, &checkpoint)?;
@@ -88,8 +90,9 @@ impl Task {
             }
             inputs.push(embeddings.sum(&encoded)?);
         }
-        let lengths = inputs.iter().map(|x| x.shape().dims()[0]).collect();
-        let job = Job { plan, architecture: Architecture::new(&config, &head), lengths };
+        let requests = inputs.iter().map(|x| Request { tokens: x.shape().dims()[0] }).collect();
+        let architecture = Architecture::new(&config, &head);
+        let job = Job { model: ModelSpec { plan, architecture, settings: Arc::default() }, requests };
         Ok(Self { checkpoint, head, job, texts, inputs, truncated })
     }
 
@@ -100,18 +103,18 @@ impl Task {
 
     /// The float reference of every text.
     pub fn reference(&self) -> Result<Vec<Answer>, RunError> {
-        struct Reference<'a>(&'a dyn Floats, &'a [Array<f32>]);
+        struct Reference<'a>(&'a dyn Floats, &'a [Request], &'a [Array<f32>]);
         impl Visit for Reference<'_> {
             type Out = ditto_core::Result<Vec<Array<f32>>>;
-            fn visit<M: ditto_core::session::SecureModel>(self, model: &M) -> Self::Out {
+            fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
                 let f = clear(model, self.0)?;
-                self.1.iter().map(|x| f(x.clone())).collect()
+                self.1.iter().zip(self.2).map(|(request, x)| f(request, x.clone())).collect()
             }
         }
         let floats = self.floats();
         // The plan's formats do not matter in floats; its activation must be the checkpoint's own.
-        let outputs =
-            with_model(PlanName::Accurate, &self.job.architecture, Reference(&floats, &self.inputs))?;
+        let model = ModelSpec { plan: Plan::Accurate, ..self.job.model.clone() };
+        let outputs = model.with_model(Reference(&floats, &self.job.requests, &self.inputs))?;
         Ok(outputs.iter().enumerate().map(|(i, y)| self.answer(i, y.data())).collect())
     }
 

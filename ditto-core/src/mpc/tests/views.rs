@@ -198,7 +198,7 @@ impl Parties for SignByBits {
     type In = u8;
     type Out = u8;
     fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
-        Meter::read(|ctx| ctx.step("msb").map(drop))
+        Meter::read(Arc::default(), |ctx| ctx.step("msb").map(drop))
     }
     fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<u8>], _: &[Weight<u8>]) -> Result<()> {
         msb::offline_by(&ctx.step("msb")?, &x[0], 1).map(drop)
@@ -323,7 +323,7 @@ impl Parties for Leaky {
     type In = u8;
     type Out = u8;
     fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
-        Meter::read(|ctx| {
+        Meter::read(Arc::default(), |ctx| {
             ctx.step("a")?;
             ctx.step("b").map(drop)
         })

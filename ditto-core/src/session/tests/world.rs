@@ -40,12 +40,13 @@ impl SecureModel for Tiny {
     type Weights<E: Engine> = TinyWeights<E>;
     type Input = F;
     type Output = F;
+    type Request = usize;
 
     fn description(&self) -> Vec<u8> {
         vec![self.version]
     }
-    fn input_shape(&self, length: usize) -> Shape {
-        Shape::new(&[length, WIDTHS[0]])
+    fn input_shape(&self, length: &usize) -> Shape {
+        Shape::new(&[*length, WIDTHS[0]])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<TinyWeights<E>> {
         let root = Scope::new(source);
@@ -60,6 +61,7 @@ impl SecureModel for Tiny {
         ctx: &Ctx<'_, E>,
         w: &TinyWeights<E>,
         x: &Tensor<E, F>,
+        _: &usize,
     ) -> Result<Tensor<E, F>> {
         let h = linear(&ctx.step("first")?, x, &w.first)?;
         let h: Tensor<E, F> = activation(&ctx.step("gelu")?, Activation::Gelu, &h)?;
@@ -290,7 +292,7 @@ fn party(
     let party = if clientless { party.clientless() } else { party };
     let received = Received::receive(role, owner, &Manifest::of(model)?)?;
     let served = Served::new(model, &received, role)?;
-    let outcome = batches.iter().try_for_each(|&batch| party.serve(model, &served, batch, LENGTH).map(drop));
+    let outcome = batches.iter().try_for_each(|&batch| party.serve(model, &served, batch, &LENGTH).map(drop));
     match &outcome {
         // A process that is gone says nothing.
         Err(Error::Net { source, .. }) if source.to_string().contains("power") => (),

@@ -1,0 +1,98 @@
+//! BERT as a model that parties run, and the choice of its formats at run time.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ditto_core::error::Result;
+use ditto_core::nn::{Engine, Scope, Tensor, WeightSource, Weights};
+use ditto_core::session::SecureModel;
+use ditto_core::tensor::Shape;
+use ditto_core::{Ctx, Settings};
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::Architecture;
+use crate::bert::{Bert, bert};
+use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
+
+/// All that is public of a model: what the parties, the client and the owner must agree on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// The plan.
+    pub plan: Plan,
+    /// Sizes and head.
+    pub architecture: Architecture,
+    /// Scales, and the network to choose variants for.
+    pub settings: Arc<Settings>,
+}
+
+/// What is public of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Tokens of the text.
+    pub tokens: usize,
+}
+
+/// BERT in formats `P`.
+#[derive(Debug)]
+pub struct BertModel<P> {
+    spec: ModelSpec,
+    formats: PhantomData<P>,
+}
+
+impl<P: Formats> SecureModel for BertModel<P> {
+    type Weights<E: Engine> = Bert<E, P>;
+    type Input = P::Input;
+    type Output = Output;
+    type Request = Request;
+
+    fn description(&self) -> Vec<u8> {
+        format!("bert {} {:?}", self.spec.plan, self.spec.architecture).into_bytes()
+    }
+    fn settings(&self) -> Arc<Settings> {
+        self.spec.settings.clone()
+    }
+    fn input_shape(&self, request: &Request) -> Shape {
+        Shape::new(&[request.tokens, self.spec.architecture.hidden_size])
+    }
+    fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Bert<E, P>> {
+        Bert::load(&Scope::new(source), &self.spec)
+    }
+    fn forward<E: Engine>(
+        &self,
+        ctx: &Ctx<'_, E>,
+        weights: &Bert<E, P>,
+        x: &Tensor<E, P::Input>,
+        _: &Request,
+    ) -> Result<Tensor<E, Output>> {
+        bert(ctx, weights, x)
+    }
+}
+
+/// Something to do with a model whose type is known only at run time.
+pub trait Visit {
+    /// What comes of it.
+    type Out;
+    /// Does it.
+    fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out;
+}
+
+impl ModelSpec {
+    /// The functions of the plan.
+    pub(crate) fn functions(&self) -> Functions {
+        self.plan.functions()
+    }
+
+    /// Picks the model's type and hands the model to `visitor`.
+    pub fn with_model<V: Visit>(&self, visitor: V) -> V::Out {
+        struct Pick<'a, V>(&'a ModelSpec, V);
+        impl<V: Visit> VisitFormats for Pick<'_, V> {
+            type Out = V::Out;
+            fn visit<P: Formats>(self) -> V::Out {
+                self.1.visit(&BertModel::<P> { spec: self.0.clone(), formats: PhantomData })
+            }
+        }
+        self.plan.with_formats(Pick(self, visitor))
+    }
+}
