@@ -223,19 +223,31 @@ pub trait Primitives: Sized + Sync + 'static {
     /// ABY2.0, masked Boolean values.
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Self::Xor<W>) -> Result<Self::OpenedBits<W>>;
 
-    /// `bit * y`: additive shares of y where the bit is set, of 0 where it is not. Equal shapes.
+    /// The complement of opened bits. Local.
+    fn not(bit: &Self::OpenedBits<u8>) -> Self::OpenedBits<u8>;
+
+    /// `bit * y`: [`Self::select_all`] by one bit.
+    fn select<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        bit: &Self::OpenedBits<u8>,
+        y: &Self::Masked<W>,
+    ) -> Result<Self::Additive<W>> {
+        Self::select_all(ctx, &[bit], y)
+    }
+
+    /// Additive shares of y where all of the bits are set, of 0 elsewhere. Equal shapes; at most 4 bits.
     ///
     /// # Cost
-    /// 0 hops; 0 bits online; 2 k bits offline (the opening and the remasking are separate).
+    /// With d bits: 0 hops; 0 bits online; (2^d - 1) 2 k bits offline (the openings and the remasking are separate).
     /// # Error
     /// None.
     /// # Security
     /// Opens nothing.
     /// # Source
-    /// ABY2.0, bit injection; dealt by the helper.
-    fn select<W: RingWord>(
+    /// ABY2.0, bit injection and multi-factor products; dealt by the helper.
+    fn select_all<W: RingWord>(
         ctx: &Ctx<'_, Self>,
-        bit: &Self::OpenedBits<u8>,
+        bits: &[&Self::OpenedBits<u8>],
         y: &Self::Masked<W>,
     ) -> Result<Self::Additive<W>>;
 

@@ -208,11 +208,12 @@ impl Primitives for Meter {
         ctx.charge(mpc::open_bits::cost(x.shape().len(), x.width()));
         Ok(x.clone())
     }
-    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &Dealt<u8>, y: &Dealt<W>) -> Result<Dealt<W>> {
-        if bit.shape() != y.shape() {
-            return Err(Error::shape("select", bit.shape(), y.shape()));
-        }
-        ctx.charge(mpc::select::cost(y.shape().len(), y.width()));
+    fn not(bit: &Dealt<u8>) -> Dealt<u8> {
+        bit.clone()
+    }
+    fn select_all<W: RingWord>(ctx: &Ctx<'_, Self>, bits: &[&Dealt<u8>], y: &Dealt<W>) -> Result<Dealt<W>> {
+        mpc::select::check(bits.iter().map(|b| b.shape()), y.shape())?;
+        ctx.charge(mpc::select::cost(y.shape().len(), bits.len(), y.width()));
         Ok(y.clone())
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(

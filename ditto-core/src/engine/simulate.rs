@@ -245,8 +245,17 @@ impl Primitives for Simulate {
     fn open_bits<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<W>> {
         Ok(x.clone())
     }
-    fn select<W: RingWord>(_: &Ctx<'_, Self>, bit: &Simulated<u8>, y: &Simulated<W>) -> Result<Simulated<W>> {
-        Ok(Simulated::new(bit.values.zip(&y.values, "select", |b, v| b * v)?, y.k))
+    fn not(bit: &Simulated<u8>) -> Simulated<u8> {
+        with(bit, 1, |b| 1 - b)
+    }
+    fn select_all<W: RingWord>(
+        _: &Ctx<'_, Self>,
+        bits: &[&Simulated<u8>],
+        y: &Simulated<W>,
+    ) -> Result<Simulated<W>> {
+        mpc::select::check(bits.iter().map(|b| b.values.shape()), y.values.shape())?;
+        let all = bits.iter().try_fold(y.values.clone(), |v, b| v.zip(&b.values, "select", |v, b| v * b));
+        Ok(Simulated::new(all?, y.k))
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
         _: &Ctx<'_, Self>,

@@ -5,6 +5,7 @@ pub(crate) mod inverse;
 pub(crate) mod maximum;
 mod norm;
 mod pointwise;
+mod stack;
 mod truncate;
 
 pub(crate) use attention::softmax_attend;

@@ -87,8 +87,15 @@ impl Primitives for Evaluator {
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Xor<W>) -> Result<OpenedBits<W>> {
         mpc::open_bits::online(ctx, x)
     }
-    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &OpenedBits<u8>, y: &Masked<W>) -> Result<Additive<W>> {
-        mpc::select::online(ctx, bit, y)
+    fn not(bit: &OpenedBits<u8>) -> OpenedBits<u8> {
+        bit.not()
+    }
+    fn select_all<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        bits: &[&OpenedBits<u8>],
+        y: &Masked<W>,
+    ) -> Result<Additive<W>> {
+        mpc::select::online(ctx, bits, y)
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
         ctx: &Ctx<'_, Self>,

@@ -87,8 +87,16 @@ impl Primitives for Preprocess {
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<OpenedMask<W>> {
         mpc::open_bits::offline(ctx, x.shape(), x.width())
     }
-    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &OpenedMask<u8>, y: &Mask<W>) -> Result<Dealt<W>> {
-        mpc::select::offline(ctx, bit, y)
+    fn not(bit: &OpenedMask<u8>) -> OpenedMask<u8> {
+        // Its mask is the same; the public part is flipped.
+        bit.clone()
+    }
+    fn select_all<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        bits: &[&OpenedMask<u8>],
+        y: &Mask<W>,
+    ) -> Result<Dealt<W>> {
+        mpc::select::offline(ctx, bits, y)
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
         ctx: &Ctx<'_, Self>,

@@ -1,8 +1,9 @@
 //! Comparisons, bits and tables.
 
 use super::*;
+use crate::cost::Cost;
 use crate::mpc::{Lookup, Segments};
-use crate::nn::compose::maximum::row_max;
+use crate::nn::compose::maximum::{WAYS, cost, tree};
 
 case!(Sign[W] {}: W => u32, |c, ctx, x| {
     let s = P::msb(&ctx.step("msb")?, &x[0])?;
@@ -126,7 +127,7 @@ fn segments_for_every_word() {
     }
 }
 
-case!(Maximum[W] {}: W => W, |c, ctx, x| row_max(&ctx.step("max")?, &x[0]));
+case!(Maximum[W] { ways: usize }: W => W, |c, ctx, x| tree(&ctx.step("max")?, &x[0], c.ways));
 
 #[test]
 fn maxima_of_rows() {
@@ -146,12 +147,60 @@ fn maxima_of_rows() {
                     _ => (),
                 }
             }
-            let out = with_word!(k, W => check(&Maximum::<W>::new(), &[Input::shaped(k, &[3, 3, n], x.clone())], 0));
             let want: Vec<i64> = x.chunks(n).map(|r| r.iter().copied().max().unwrap_or(0)).collect();
-            assert_eq!(out.values, want, "{n} in {k} bits");
-            assert_eq!(out.shape.dims(), [3, 3, 1]);
-            let levels = n.next_power_of_two().trailing_zeros();
-            assert_eq!(out.counted.hops, levels * ((k - 1).div_ceil(6) + 1));
+            for ways in WAYS {
+                let input = Input::shaped(k, &[3, 3, n], x.clone());
+                let out = with_word!(k, W => check(&Maximum::<W>::new(ways), &[input], 0));
+                assert_eq!(out.values, want, "{n} in {k} bits");
+                assert_eq!(out.shape.dims(), [3, 3, 1]);
+                let cost = cost(rows, n, k, ways);
+                assert_eq!(out.counted, Cost { multiply_adds: out.counted.multiply_adds, ..cost });
+                if ways == 2 {
+                    let levels = n.next_power_of_two().trailing_zeros();
+                    assert_eq!(cost.hops, levels * ((k - 1).div_ceil(6) + 1));
+                }
+            }
         }
+    }
+}
+
+#[test]
+fn a_slow_network_gets_the_wider_tree() {
+    use crate::net::Link;
+    let costs = WAYS.map(|ways| cost(12 * 128, 128, 10, ways));
+    assert!(costs[1].hops < costs[0].hops && costs[1].total_bytes() > costs[0].total_bytes());
+    let ways = |link: Link| WAYS[link.fastest(&costs)];
+    assert_eq!((ways(Link::NONE), ways(Link::LAN), ways(Link::WAN)), (2, 2, 4));
+}
+
+case!(Several[] { d: usize }: u8 => u8, |c, ctx, x| {
+    // The signs of the first d numbers, every second one negated, times the last.
+    let signs = (0..c.d).map(|i| {
+        let ctx = ctx.index("sign", i)?;
+        let bit = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[i])?)?;
+        Ok(if i % 2 == 1 { P::not(&bit) } else { bit })
+    });
+    let signs = signs.collect::<crate::error::Result<Vec<_>>>()?;
+    let y = P::select_all(&ctx.step("select")?, &signs.iter().collect::<Vec<_>>(), &x[c.d])?;
+    P::remask(&ctx.step("remask")?, &y)
+});
+
+#[test]
+fn selection_by_several_bits() {
+    for d in 1..=4 {
+        let signs: Vec<Vec<i64>> = (0..d)
+            .map(|i| (0..32i64).map(|e| if e >> i & 1 == 1 { -1 - e % 2 } else { e % 2 }).collect())
+            .collect();
+        let y = random(32, 15, d as u64);
+        let all = signs.iter().chain([&y]).map(|v| Input::new(5, v.clone())).collect::<Vec<_>>();
+        let out = check(&Several::new(d), &all, 0);
+        for e in 0..32 {
+            let set = (0..d).all(|i| (signs[i][e] < 0) != (i % 2 == 1));
+            assert_eq!(out.values[e], if set { y[e] } else { 0 }, "{d} bits, element {e}");
+        }
+    }
+    for d in [0, 5] {
+        let inputs = vec![Input::new(5, vec![1]); d + 1];
+        assert!(crate::testing::simulate(&Several::new(d), &inputs, 1).is_err());
     }
 }

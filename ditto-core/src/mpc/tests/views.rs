@@ -245,6 +245,22 @@ fn select_hides() {
     hides(&Chosen::new(), &[2, 2], &[vec![0, 1], vec![-2, 1], vec![-1, -2]], want);
 }
 
+case!(Both[] {}: u8 => u8, |c, ctx, x| {
+    let sign = |i: usize| {
+        let ctx = ctx.index("sign", i)?;
+        P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[i])?)
+    };
+    let bits = [sign(0)?, P::not(&sign(1)?)];
+    P::remask(&ctx.step("remask")?, &P::select_all(&ctx.step("select")?, &[&bits[0], &bits[1]], &x[2])?)
+});
+
+#[test]
+fn selection_by_two_bits_hides() {
+    let secrets: Vec<Vec<i64>> = (0..8).map(|i| vec![-(i & 1), -(i >> 1 & 1), -(i >> 2)]).collect();
+    let want = |x: &[i64], y: i64| y == if x[0] < 0 && x[1] >= 0 { x[2] } else { 0 };
+    hides(&Both::new(), &[1, 1, 1], &secrets, want);
+}
+
 case!(Gain[] {}: u8 => u8, |c, ctx, x| {
     // The sign of a number chooses the number itself: one masked value feeds both.
     let sign = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[0])?)?;
