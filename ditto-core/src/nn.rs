@@ -8,6 +8,7 @@ mod engine;
 mod layers;
 mod operators;
 mod ops;
+pub(crate) mod pointwise;
 mod product;
 mod tensor;
 #[cfg(test)]
@@ -18,9 +19,10 @@ pub use engine::{Activation, Engine};
 pub use layers::{LayerNorm, Linear, LinearShape};
 pub use operators::{Minus, Plus, Times};
 pub use ops::{
-    activation, add, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
+    activation, add, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize, pointwise,
     softmax_attend, sub, upcast,
 };
+pub use pointwise::{Method, Pointwise, Report};
 pub use product::{Product, Rescale, Unscaled};
 pub use tensor::Tensor;
 pub use weights::{Scope, WeightSource, Weights};

@@ -3,6 +3,8 @@
 //! x = m - lambda, so `msb(x) = msb(m) ^ msb(lambda) ^ [m_low < lambda_low]` over the low k-1 bits. P2 deals one-hot
 //! encodings of lambda's digits; the evaluators read `[c < d]` and `[c = d]` of each digit locally and combine them with
 //! one AND per further digit.
+//!
+//! The signs of x + a for several public a are read off the same one-hot digits: only m moves.
 
 use super::dealer::Preprocess;
 use super::online::Evaluator;
@@ -10,9 +12,9 @@ use super::share::{Dealt, Mask, Masked, Xor};
 use super::store::Stored;
 use crate::cost::Cost;
 use crate::ctx::Ctx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ring::Word;
-use crate::tensor::{Array, Elem};
+use crate::tensor::{Array, Elem, Shape};
 
 /// Widest digit; its one-hot encoding fills one 64-bit word.
 const MAX_DIGIT: u32 = 6;
@@ -27,16 +29,68 @@ fn digits(k: u32, widest: u32) -> Vec<u32> {
     (0..n).map(|i| base + u32::from(i < extra)).collect()
 }
 
+/// Signs of several shifts of one value: bit `i` is the sign of `(x + add[i]) / 2^drop` in Z_{2^bits}.
+///
+/// The quotient is the floor or one above it, alike for all shifts: the sign is surely set where x + add <= -2^drop,
+/// and surely clear where x + add >= 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// Low bits that do not count.
+    pub drop: u32,
+    /// Ring of the comparison.
+    pub bits: u32,
+    /// The shifts.
+    pub add: Vec<i64>,
+}
+
+impl Signs {
+    /// Two digits: one AND, which hides behind other messages, and few dealt bits.
+    fn widest(&self) -> u32 {
+        (self.bits - 1).div_ceil(2).clamp(1, MAX_DIGIT)
+    }
+
+    pub(crate) fn check(&self, k: u32) -> Result<()> {
+        if (2..=64).contains(&self.bits) && self.drop + self.bits <= k && !self.add.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Unsupported("a comparison with these widths"))
+        }
+    }
+
+    /// Shape of the result: the shifts, then the elements.
+    pub(crate) fn shape(&self, x: &Shape) -> Shape {
+        Shape::new(&[self.add.len(), x.len()])
+    }
+}
+
+fn cost_of(n: usize, copies: usize, digits: &[u32]) -> Cost {
+    let hot = digits.iter().map(|&w| Cost::deal(n, 1 << w)).fold(Cost::deal(n, 1), Cost::then);
+    let and = Cost::deal(copies * n, 1) + Cost::exchange(copies * n, 2);
+    (1..digits.len()).fold(hot, |cost, _| cost + and)
+}
+
 /// Cost for `n` signs in Z_{2^k}.
 pub(crate) fn cost(n: usize, k: u32) -> Cost {
-    let digits = digits(k, MAX_DIGIT);
-    let hot = digits.iter().map(|&w| Cost::deal(n, 1 << w)).fold(Cost::deal(n, 1), Cost::then);
-    let and = Cost::deal(n, 1) + Cost::exchange(n, 2);
-    (1..digits.len()).fold(hot, |cost, _| cost + and)
+    cost_of(n, 1, &digits(k, MAX_DIGIT))
+}
+
+/// Cost of [`Signs`] of `n` values.
+pub(crate) fn signs_cost(n: usize, spec: &Signs) -> Cost {
+    cost_of(n, spec.add.len(), &digits(spec.bits, spec.widest()))
 }
 
 pub(crate) fn offline<W: Stored + Elem>(ctx: &Ctx<'_, Preprocess>, x: &Mask<W>) -> Result<Dealt<u8>> {
     offline_by(ctx, x, MAX_DIGIT)
+}
+
+pub(crate) fn signs_offline<W: Stored + Elem>(
+    ctx: &Ctx<'_, Preprocess>,
+    spec: &Signs,
+    x: &Mask<W>,
+) -> Result<Dealt<u8>> {
+    spec.check(x.k)?;
+    deal_digits(ctx, x, (spec.drop, spec.bits), spec.add.len(), spec.widest())?;
+    Ok(Dealt::new(spec.shape(&x.shape), 1))
 }
 
 /// With digits of at most `widest` bits: tests of views need tiny ones.
@@ -45,12 +99,24 @@ pub(in crate::mpc) fn offline_by<W: Stored + Elem>(
     x: &Mask<W>,
     widest: u32,
 ) -> Result<Dealt<u8>> {
-    let (k, n) = (x.k, x.shape.len());
+    deal_digits(ctx, x, (0, x.k), 1, widest)?;
+    Ok(Dealt::new(x.shape.clone(), 1))
+}
+
+/// Deals what `copies` comparisons of the `k` bits of a mask from bit `drop` need.
+fn deal_digits<W: Stored + Elem>(
+    ctx: &Ctx<'_, Preprocess>,
+    x: &Mask<W>,
+    (drop, k): (u32, u32),
+    copies: usize,
+    widest: u32,
+) -> Result<()> {
+    let n = x.shape.len();
     let lambda = x.lambda();
-    let top = lambda.as_ref().map(|l| l.data().iter().map(|l| l.bit(k - 1)).collect());
+    let top = lambda.as_ref().map(|l| l.data().iter().map(|l| l.bit(drop + k - 1)).collect());
     let share = ctx.deal_xor::<u8>(n, 1, top)?;
     ctx.keep(share)?;
-    let mut position = 0;
+    let mut position = drop;
     for (i, width) in digits(k, widest).into_iter().enumerate() {
         let digit = |l: &W| (*l >> position).low(width).to_u64() as u32;
         match width {
@@ -60,11 +126,11 @@ pub(in crate::mpc) fn offline_by<W: Stored + Elem>(
             _ => deal_digit::<u64>(ctx, n, width, lambda.as_ref().map(|l| l.data().iter().map(digit)))?,
         }
         if i > 0 {
-            deal_and(ctx, n)?;
+            deal_and(ctx, copies * n)?;
         }
         position += width;
     }
-    Ok(Dealt::new(x.shape.clone(), 1))
+    Ok(())
 }
 
 fn deal_digit<D: Stored>(
@@ -101,23 +167,49 @@ pub(in crate::mpc) fn online_by<W: Stored + Elem>(
     x: &Masked<W>,
     widest: u32,
 ) -> Result<Xor<u8>> {
-    let (k, n) = (x.k, x.m.len());
-    let mut out = ctx.take::<u8>(n)?.to_vec();
+    let out = compare(ctx, x.m.data(), 1, x.k, widest)?;
+    Ok(Xor { bits: 1, x: Array::new(x.m.shape().clone(), out)? })
+}
+
+pub(crate) fn signs_online<W: Stored + Elem>(
+    ctx: &Ctx<'_, Evaluator>,
+    spec: &Signs,
+    x: &Masked<W>,
+) -> Result<Xor<u8>> {
+    spec.check(x.k)?;
+    let shifted = |&a: &i64| {
+        let a = W::from_i64(a);
+        x.m.data().iter().map(move |m| (m.wrapping_add(&a).low(x.k) >> spec.drop).low(spec.bits))
+    };
+    let m: Vec<W> = spec.add.iter().flat_map(shifted).collect();
+    let out = compare(ctx, &m, spec.add.len(), spec.bits, spec.widest())?;
+    Ok(Xor { bits: 1, x: Array::new(spec.shape(x.m.shape()), out)? })
+}
+
+/// Signs of opened values in Z_{2^k}: `copies` blocks that have their masks in common.
+fn compare<W: Word>(
+    ctx: &Ctx<'_, Evaluator>,
+    m: &[W],
+    copies: usize,
+    k: u32,
+    widest: u32,
+) -> Result<Vec<u8>> {
+    let mut out = ctx.take::<u8>(m.len() / copies)?.repeat(copies);
     let first = ctx.first();
     if first {
-        for (o, m) in out.iter_mut().zip(x.m.data()) {
+        for (o, m) in out.iter_mut().zip(m) {
             *o ^= m.bit(k - 1);
         }
     }
-    let mut less = vec![0u8; n];
+    let mut less = vec![0u8; m.len()];
     let mut position = 0;
     for (i, width) in digits(k, widest).into_iter().enumerate() {
         // Bit 0: [c < d], bit 1: [c = d].
         let read = match width {
-            1..=3 => read_digit::<W, u8>(ctx, x.m.data(), position, width)?,
-            4 => read_digit::<W, u16>(ctx, x.m.data(), position, width)?,
-            5 => read_digit::<W, u32>(ctx, x.m.data(), position, width)?,
-            _ => read_digit::<W, u64>(ctx, x.m.data(), position, width)?,
+            1..=3 => read_digit::<W, u8>(ctx, m, copies, position, width)?,
+            4 => read_digit::<W, u16>(ctx, m, copies, position, width)?,
+            5 => read_digit::<W, u32>(ctx, m, copies, position, width)?,
+            _ => read_digit::<W, u64>(ctx, m, copies, position, width)?,
         };
         if i == 0 {
             less.iter_mut().zip(&read).for_each(|(l, r)| *l = r & 1);
@@ -129,22 +221,23 @@ pub(in crate::mpc) fn online_by<W: Stored + Elem>(
         position += width;
     }
     out.iter_mut().zip(&less).for_each(|(o, l)| *o ^= l);
-    Ok(Xor { bits: 1, x: Array::new(x.m.shape().clone(), out)? })
+    Ok(out)
 }
 
 fn read_digit<W: Word, D: Stored>(
     ctx: &Ctx<'_, Evaluator>,
     m: &[W],
+    copies: usize,
     position: u32,
     width: u32,
 ) -> Result<Vec<u8>> {
-    let hot = ctx.take::<D>(m.len())?;
+    let hot = ctx.take::<D>(m.len() / copies)?;
     let read = |(m, h): (&W, &D)| {
         let from = h.to_u64() >> (*m >> position).low(width).to_u64();
         let above = (from >> 1).count_ones() as u8 & 1;
         above | ((from as u8 & 1) << 1)
     };
-    Ok(m.iter().zip(hot.iter()).map(read).collect())
+    Ok(m.iter().zip(hot.iter().cycle()).map(read).collect())
 }
 
 /// AND of XOR-shared bits; one hop, two bits each way.

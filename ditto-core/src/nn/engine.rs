@@ -1,6 +1,6 @@
 //! What a model asks of an engine.
 
-use super::compose;
+use super::{Pointwise, compose};
 use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::fixed::Ring;
@@ -8,15 +8,22 @@ use crate::mpc::{Bilinear, Share};
 use crate::primitives::Primitives;
 use crate::public_math::power_of_two;
 
-/// Pointwise non-linear functions.
+/// Functions that models use between linear layers.
+///
+/// All but Quad are ready-made [`Pointwise`] functions for |x| <= 120, within 2^-8, or within two units of the
+/// result's last place where that is more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// `x Phi(x)`, within 2^-8.
+    /// `x Phi(x)`.
     Gelu,
     /// `0.125 x^2 + 0.25 x + 0.5`, Ditto's replacement of GeLU; wants a model distilled for it.
     Quad,
-    /// Hyperbolic tangent, within 2^-8.
+    /// Hyperbolic tangent.
     Tanh,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
 }
 
 /// A reading of model code.
@@ -79,6 +86,14 @@ pub trait Engine: Sized + Sync + 'static {
     fn activation<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         function: Activation,
+        x: &Self::Sum<R>,
+        fraction: u32,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>>;
+    /// An author's pointwise function of a sum.
+    fn pointwise<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        function: &Pointwise,
         x: &Self::Sum<R>,
         fraction: u32,
         out_fraction: u32,
@@ -182,6 +197,15 @@ impl<P: Primitives> Engine for P {
         out_fraction: u32,
     ) -> Result<Self::Repr<T>> {
         compose::activation::<P, _, _>(ctx, function, x, fraction, out_fraction, T::K)
+    }
+    fn pointwise<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        function: &Pointwise,
+        x: &Self::Sum<R>,
+        fraction: u32,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>> {
+        compose::pointwise::<P, _, _>(ctx, function, x, fraction, out_fraction, T::K)
     }
     fn mean_rows<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
