@@ -237,12 +237,14 @@ impl<'e, E: Sync> Ctx<'e, E> {
                 let pass = self.branch(&format!("{name}.{}", out.len() + i))?;
                 Ok((item, pass))
             });
-            let (items, passes): (Vec<I>, Vec<Self>) = passes.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            let (items, passes): (Vec<I>, Vec<Self>) =
+                passes.collect::<Result<Vec<_>>>()?.into_iter().unzip();
             let each = items.into_iter().zip(&passes);
             let results: Vec<Result<T>> = if parallel && passes.len() > 1 {
                 std::thread::scope(|scope| {
                     let f = &f;
-                    let running: Vec<_> = each.map(|(item, pass)| scope.spawn(move || f(item, pass))).collect();
+                    let running: Vec<_> =
+                        each.map(|(item, pass)| scope.spawn(move || f(item, pass))).collect();
                     running.into_iter().map(|pass| pass.join().unwrap_or(Err(PANICKED))).collect()
                 })
             } else {
@@ -319,8 +321,10 @@ mod tests {
 
     #[test]
     fn passes_share_hops_in_groups() {
-        for (parallel, count) in [(true, 0), (true, 1), (true, 3), (false, 3), (true, ABREAST), (true, 2 * ABREAST + 1)] {
-            let steps = Steps::record();
+        for (parallel, count) in
+            [(true, 0), (true, 1), (true, 3), (false, 3), (true, ABREAST), (true, 2 * ABREAST + 1)]
+        {
+            let steps = Steps::record(Arc::default());
             let ctx = Ctx::root(&(), &steps);
             let pass = |i: u32, ctx: &Ctx<'_, ()>| {
                 wait(ctx, i % 2 + 1)?;
@@ -338,7 +342,7 @@ mod tests {
 
     #[test]
     fn passes_of_a_group_all_run_at_once() {
-        let steps = Steps::record();
+        let steps = Steps::record(Arc::default());
         let barrier = std::sync::Barrier::new(ABREAST);
         let all = Ctx::root(&(), &steps).join_each_with(true, "x", 0..ABREAST, |i, _| {
             barrier.wait();
@@ -349,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_pass_that_fails_or_panics_ends_the_join() {
-        let steps = Steps::record();
+        let steps = Steps::record(Arc::default());
         let ctx = Ctx::root(&(), &steps);
         let fails = |i: usize, _: &Ctx<'_, ()>| if i == 1 { Err(Error::Unsupported("this")) } else { Ok(i) };
         assert!(matches!(ctx.join_each_with(true, "a", 0..3, fails), Err(Error::Unsupported("this"))));

@@ -127,6 +127,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A pointwise function that cannot be had as it was asked for.
+    #[error("pointwise function `{name}`: {what}")]
+    Pointwise {
+        /// The function.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A part of this process failed (a worker thread died).
     #[error("internal error: {0}")]
     Internal(&'static str),

@@ -24,6 +24,7 @@ pub(crate) mod msb;
 pub(crate) mod newton;
 pub(crate) mod open_bits;
 pub(crate) mod remask;
+pub(crate) mod rest;
 pub(crate) mod segments;
 pub(crate) mod select;
 pub(crate) mod series;
@@ -37,7 +38,7 @@ pub use msb::Signs;
 pub use online::Evaluator;
 pub use role::Role;
 pub use segments::Segments;
-pub use series::{Harmonic, SeriesSpec};
+pub use series::{SeriesSpec, Wave};
 pub use share::{Additive, Dealt, Mask, Masked, OpenedBits, OpenedMask, Share, Weight, Xor};
 pub use store::{Store, Stored};
 

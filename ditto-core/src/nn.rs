@@ -9,6 +9,7 @@ mod engine;
 mod layers;
 mod operators;
 mod ops;
+pub(crate) mod pointwise;
 mod product;
 pub(crate) mod puma_gelu;
 mod tensor;
@@ -22,8 +23,9 @@ pub use layers::{LayerNorm, Linear, LinearShape};
 pub use operators::{Minus, Plus, Times};
 pub use ops::{
     activation, add, concat, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
-    softmax_attend, sub, upcast,
+    pointwise, softmax_attend, sub, upcast,
 };
+pub use pointwise::{Method, Pointwise, Report};
 pub use product::{Product, Rescale, Unscaled};
 pub use tensor::Tensor;
 pub use weights::{Scope, WeightSource, Weights};

@@ -92,6 +92,9 @@ pub trait Primitives: Sized + Sync + 'static {
     fn reduce_additive<W: RingWord, V: RingWord>(a: &Self::Additive<W>, k2: u32)
     -> Result<Self::Additive<V>>;
 
+    /// `2^up a` in Z_{2^(k+up)}: the integer modulo 2^k determines it. Local, exact.
+    fn shift_up_additive<W: RingWord>(a: &Self::Additive<W>, up: u32) -> Result<Self::Additive<W>>;
+
     /// Additive shares of `a / 2^drop` in Z_{2^(k-drop)}.
     ///
     /// # Error
@@ -227,6 +230,35 @@ pub trait Primitives: Sized + Sync + 'static {
         table: &Lookup,
     ) -> Result<Self::Xor<u64>>;
 
+    /// A lookup, and what is left of x: the number `x - 2^drop index` between -2^drop and 2^drop, in Z_{2^k}.
+    ///
+    /// # Inputs
+    /// As [`Self::lookup`], drop >= 1.
+    /// # Output
+    /// XOR shares of the word; a masked sharing in Z_{2^k} whose masks are not uniform.
+    /// # Error
+    /// None: whichever index was read, the rest fits it.
+    /// # Cost
+    /// As [`Self::lookup`], and k bits offline.
+    /// # Security
+    /// Opens nothing. The rest's masks are shares of the low part of x's mask: it must not be opened before it is
+    /// remasked.
+    /// # Source
+    /// Specification of this project.
+    fn lookup_with_rest<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Self::Masked<W>,
+        table: &Lookup,
+        k: u32,
+    ) -> Result<(Self::Xor<u64>, Self::Masked<V>)>;
+
+    /// `bits` bits of opened words, from bit `from` on. Local.
+    fn part_of_bits<W: RingWord>(
+        x: &Self::OpenedBits<W>,
+        from: u32,
+        bits: u32,
+    ) -> Result<Self::OpenedBits<W>>;
+
     /// Opens XOR-shared words under mask bits that only P2 knows, ready for products with them.
     ///
     /// # Cost
@@ -302,18 +334,18 @@ pub trait Primitives: Sized + Sync + 'static {
         zero: &Self::OpenedBits<u8>,
     ) -> Result<Self::Additive<u32>>;
 
-    /// A Fourier series of x plus x / 2^h, as additive shares.
+    /// A sum of waves of x, as additive shares.
     ///
     /// # Inputs
-    /// `x` at `spec.fraction`, any value: the series is periodic, the linear part wraps with the ring.
+    /// `x` in a ring that the period divides, any value.
     /// # Error
-    /// Below 1 ulp of rounding, plus 2^-11 for the rounded coefficients.
+    /// Less than 1 ulp of rounding, plus that of the factors: [`SeriesSpec`] says how many bits they have.
     /// # Cost
-    /// 0 hops; 0 bits online; 2 dealt numbers of `out_width + 23 - fraction` bits per harmonic.
+    /// 0 hops; 0 bits online; per wave 2 dealt numbers of `out_width - out_fraction + dealt + public` bits.
     /// # Security
     /// Opens nothing. Public factors come from integer tables.
     /// # Source
-    /// Sines of masked values as in SHAFT (NDSS 2025), dealt by the helper, with a period that divides the ring.
+    /// Sines of masked values as in SHAFT (NDSS 2025), dealt by the helper, with periods that divide the ring.
     fn series<W: RingWord>(
         ctx: &Ctx<'_, Self>,
         spec: &SeriesSpec,

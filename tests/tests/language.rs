@@ -2,7 +2,8 @@
 
 use ditto_core::engine::{Clear, Simulate};
 use ditto_core::nn::{
-    Bits, WeightSource, concat, downcast, greater, matmul, max_last, max_rows, maximum, mul, relu, select, upcast,
+    Bits, WeightSource, concat, downcast, greater, matmul, max_last, max_rows, maximum, mul, relu, select,
+    upcast,
 };
 use ditto_core::session::{SecureModel, program};
 use ditto_core::tensor::Shape;
@@ -213,7 +214,10 @@ fn structs_tuples_and_lists() {
 
 #[secure_model]
 fn beside(x: &Tensor<A>, y: &Tensor<A>) -> Tensor<A> {
-    let (a, b): (Tensor<A>, Tensor<A>) = join!(x * y, { let z: Tensor<A> = y * y; z * x });
+    let (a, b): (Tensor<A>, Tensor<A>) = join!(x * y, {
+        let z: Tensor<A> = y * y;
+        z * x
+    });
     let (c, d, e): (Tensor<A>, Product<A, A>, Tensor<A>) = join!(a + b, x * x, join_inside(x));
     let (f, g, h, i): (Tensor<A>, Tensor<A>, Tensor<A>, Tensor<A>) = join!(x * x, x * x, x * x, x * x);
     let (_, _, k, _, _) = join!(x * x, x * x, x.clone(), x * x, x * x);
@@ -253,11 +257,15 @@ fn heads(xs: &[Tensor<A>], offset: &Tensor<A>) -> Vec<Tensor<A>> {
 
 #[secure_model]
 fn each(x: &Tensor<A>) -> Tensor<A> {
-    let rows: Vec<Tensor<A>> = join!(for i in 0..x.shape().rows() { x.slice(0, i, i + 1) });
+    let rows: Vec<Tensor<A>> = join!(for i in 0..x.shape().rows() {
+        x.slice(0, i, i + 1)
+    });
     let mut states = vec![x.clone(), x.clone()];
     let heads = heads(&rows, &rows[0]);
     // Every pass has its own state.
-    let _: Vec<()> = join!(for (head, state) in heads.iter().zip(states.iter_mut()) { fill(state, head) });
+    let _: Vec<()> = join!(for (head, state) in heads.iter().zip(states.iter_mut()) {
+        fill(state, head)
+    });
     concat(&[&states[0], &states[1]], 0)
 }
 
@@ -432,7 +440,10 @@ fn comparisons_choose_between_secrets() {
     );
     let shapes = Clear::run(|ctx| {
         assert!(concat::<Clear, A, Tensor<Clear, A>>(ctx, &[], 0).is_err());
-        assert!(concat(ctx, &[&x::<Clear>()?, &Tensor::with_exponent(x::<Clear>()?.repr().clone(), 1)], 0).is_err());
+        assert!(
+            concat(ctx, &[&x::<Clear>()?, &Tensor::with_exponent(x::<Clear>()?.repr().clone(), 1)], 0)
+                .is_err()
+        );
         assert!(max_rows(ctx, &x::<Clear>()?.reshape(&[4])?).is_err());
         assert!(max_last(ctx, &x::<Clear>()?.slice(1, 0, 0)?).is_err());
         Ok(())

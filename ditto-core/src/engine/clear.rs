@@ -6,7 +6,7 @@ use crate::ctx::{Ctx, Steps};
 use crate::error::{Error, Result};
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share, linear};
-use crate::nn::{Activation, Engine, Softmax, puma_gelu};
+use crate::nn::{Activation, Engine, Pointwise, Softmax, puma_gelu};
 use crate::tensor::{Array, Broadcast, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
 
 /// Reads a model in f32: what PyTorch would compute.
@@ -43,28 +43,6 @@ fn rows(x: &Array<f32>, f: impl Fn(&mut [f32])) -> Result<Array<f32>> {
     let mut data = x.data().to_vec();
     data.chunks_mut(n).for_each(f);
     Array::new(x.shape().clone(), data)
-}
-
-/// The error function to about 1e-15: its series near 0, a continued fraction beyond.
-fn erf(x: f64) -> f64 {
-    let a = x.abs();
-    let value = if a < 3.0 {
-        let (mut term, mut sum) = (a, a);
-        for n in 1..60 {
-            term *= -a * a / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        sum * std::f64::consts::FRAC_2_SQRT_PI
-    } else {
-        let fraction = (1..40).rev().fold(a, |f, n| a + f64::from(n) * 0.5 / f);
-        1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt())
-    };
-    value.copysign(x)
-}
-
-/// `x Phi(x)`.
-pub(crate) fn gelu(x: f64) -> f64 {
-    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
 }
 
 impl Engine for Clear {
@@ -157,11 +135,10 @@ impl Engine for Clear {
         _: u32,
         _: u32,
     ) -> Result<Array<f32>> {
-        Ok(match function {
-            Activation::Quad => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
-            Activation::Tanh => x.map(f32::tanh),
-            Activation::Gelu => x.map(|v| gelu(f64::from(v)) as f32),
-            Activation::PumaGelu => x.map(|v| puma_gelu::value(v.into()) as f32),
+        Ok(match (function.pointwise(), function) {
+            (Some(function), _) => function.map(x),
+            (None, Activation::PumaGelu) => x.map(|v| puma_gelu::value(v.into()) as f32),
+            (None, _) => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
         })
     }
     fn greater<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
@@ -186,6 +163,15 @@ impl Engine for Clear {
         let rows = x.data().chunks(x.shape().last().max(1));
         let tops = rows.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
         Array::new(x.shape().with_last(1), tops)
+    }
+    fn pointwise<R: Ring, T: Ring>(
+        _: &Ctx<'_, Self>,
+        function: &Pointwise,
+        x: &Array<f32>,
+        _: u32,
+        _: u32,
+    ) -> Result<Array<f32>> {
+        Ok(function.map(x))
     }
     fn mean_rows<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {
         let &[n, d] = x.shape().dims() else {

@@ -162,6 +162,10 @@ impl Primitives for Meter {
         allowed(k2 <= a.width() && k2 <= V::BITS, "reducing to a larger ring")?;
         Ok(like(a, k2))
     }
+    fn shift_up_additive<W: RingWord>(a: &Dealt<W>, up: u32) -> Result<Dealt<W>> {
+        allowed(a.width() + up <= W::BITS, "shifting out of a word")?;
+        Ok(like(a, a.width() + up))
+    }
     fn shrink<W: RingWord>(_: &Ctx<'_, Self>, a: &Dealt<W>, drop: u32) -> Result<Dealt<W>> {
         allowed(drop < a.width(), "dropping all bits of a ring")?;
         Ok(like(a, a.width() - drop))
@@ -210,6 +214,21 @@ impl Primitives for Meter {
         ctx.charge(mpc::lookup::cost(x.shape().len(), table.index_bits()));
         Ok(like(x, table.word_bits()))
     }
+    fn lookup_with_rest<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Dealt<W>,
+        table: &Lookup,
+        k: u32,
+    ) -> Result<(Dealt<u64>, Dealt<V>)> {
+        allowed(k <= V::BITS, "a rest that its word does not hold")?;
+        let word = Self::lookup(ctx, x, table)?;
+        ctx.charge(mpc::rest::cost(x.shape().len(), k));
+        Ok((word, like(x, k)))
+    }
+    fn part_of_bits<W: RingWord>(x: &Dealt<W>, from: u32, bits: u32) -> Result<Dealt<W>> {
+        allowed(from + bits <= x.width(), "a part of bits that are not there")?;
+        Ok(like(x, bits))
+    }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<Dealt<W>> {
         ctx.charge(mpc::open_bits::cost(x.shape().len(), x.width()));
         Ok(x.clone())
@@ -244,7 +263,7 @@ impl Primitives for Meter {
         Ok(like(x, spec.out_width))
     }
     fn series<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &SeriesSpec, x: &Dealt<W>) -> Result<Dealt<u32>> {
-        ctx.note(format!("{spec:?}").as_bytes());
+        ctx.note(spec.noted().as_bytes());
         ctx.charge(mpc::series::cost(x.shape().len(), spec));
         Ok(like(x, spec.out_width))
     }

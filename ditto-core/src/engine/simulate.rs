@@ -232,6 +232,9 @@ impl Primitives for Simulate {
     fn reduce_additive<W: RingWord, V: RingWord>(a: &Simulated<W>, k2: u32) -> Result<Simulated<V>> {
         Ok(with(a, k2, |v| v))
     }
+    fn shift_up_additive<W: RingWord>(a: &Simulated<W>, up: u32) -> Result<Simulated<W>> {
+        Ok(with(a, a.k + up, |v| v << up))
+    }
     fn shrink<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Simulated<W>, drop: u32) -> Result<Simulated<W>> {
         Ok(Simulated::new(ctx.round(&a.values, drop)?, a.k - drop))
     }
@@ -291,11 +294,22 @@ impl Primitives for Simulate {
         zip(a, b, "xor", |a, b| a ^ b)
     }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Simulated<W>, table: &Lookup) -> Result<Simulated<u64>> {
-        let coins = Array::new(x.shape().clone(), ctx.coins(x.values.len(), table.dropped()))?;
-        let words = x.values.zip(&coins, "lookup", |v, c| {
-            i128::from(table.read(((v + i128::from(c)) >> table.dropped()) as u64))
-        })?;
+        let words = ctx.round(&x.values, table.dropped())?.map(|i| i128::from(table.read(i as u64)));
         Ok(Simulated::new(words, table.word_bits()))
+    }
+    fn lookup_with_rest<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Simulated<W>,
+        table: &Lookup,
+        k: u32,
+    ) -> Result<(Simulated<u64>, Simulated<V>)> {
+        let index = ctx.round(&x.values, table.dropped())?;
+        let rest = x.values.zip(&index, "lookup", |v, i| v - (i << table.dropped()))?;
+        let words = index.map(|i| i128::from(table.read(i as u64)));
+        Ok((Simulated::new(words, table.word_bits()), Simulated::new(rest, k)))
+    }
+    fn part_of_bits<W: RingWord>(x: &Simulated<W>, from: u32, bits: u32) -> Result<Simulated<W>> {
+        Ok(with(x, bits, |v| (v >> from) & ((1 << bits) - 1)))
     }
     fn open_bits<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<W>> {
         Ok(x.clone())
@@ -339,9 +353,10 @@ impl Primitives for Simulate {
         spec: &SeriesSpec,
         x: &Simulated<W>,
     ) -> Result<Simulated<u32>> {
-        let scaled = x.values.map(|v| spec.scaled_value(v as i64));
-        let out = ctx.round(&scaled, SeriesSpec::SCALED - spec.fraction)?;
-        Ok(Simulated::new(out, spec.out_width))
+        let fine = spec.scale().max(spec.out_fraction + 1);
+        let unit = public_math::power_of_two(fine as i32);
+        let scaled = x.values.map(|v| (spec.value(v as i64) * unit).round_ties_even() as i128);
+        Ok(Simulated::new(ctx.round(&scaled, fine - spec.out_fraction)?, spec.out_width))
     }
     fn segments(_: &Ctx<'_, Self>, spec: &Segments, word: &Simulated<u64>) -> Result<Simulated<u128>> {
         Ok(with(word, spec.width, |w| spec.value(w as u64) as i128))

@@ -1,6 +1,6 @@
 //! What a model asks of an engine.
 
-use super::compose;
+use super::{Pointwise, compose};
 use crate::ctx::{Ctx, side_by_side};
 use crate::error::Result;
 use crate::fixed::Ring;
@@ -8,15 +8,22 @@ use crate::mpc::{Bilinear, Share};
 use crate::primitives::Primitives;
 use crate::public_math::power_of_two;
 
-/// Pointwise non-linear functions.
+/// Functions that models use between linear layers.
+///
+/// All but Quad and PUMA's GeLU are ready-made [`Pointwise`] functions for |x| <= 120, within 2^-8, or within two units of the
+/// result's last place where that is more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// `x Phi(x)`, within 2^-8.
+    /// `x Phi(x)`.
     Gelu,
     /// `0.125 x^2 + 0.25 x + 0.5`, Ditto's replacement of GeLU; wants a model distilled for it.
     Quad,
-    /// Hyperbolic tangent, within 2^-8.
+    /// Hyperbolic tangent.
     Tanh,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
     /// GeLU as PUMA has it: polynomials of degree 3 and 6 between -4 and 3, 0 below and x above; within 0.02 of GeLU.
     PumaGelu,
 }
@@ -120,6 +127,14 @@ pub trait Engine: Sized + Sync + 'static {
     fn relu<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Sum<R>, drop: u32) -> Result<Self::Repr<T>>;
     /// The maximum along the last axis, whose extent becomes 1.
     fn max_last<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>) -> Result<Self::Repr<R>>;
+    /// An author's pointwise function of a sum.
+    fn pointwise<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        function: &Pointwise,
+        x: &Self::Sum<R>,
+        fraction: u32,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>>;
     /// Mean over the first axis of [n, d].
     fn mean_rows<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -233,6 +248,15 @@ impl<P: Primitives> Engine for P {
     }
     fn max_last<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>) -> Result<Self::Repr<R>> {
         compose::maximum::row_max::<P, _>(ctx, x)
+    }
+    fn pointwise<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        function: &Pointwise,
+        x: &Self::Sum<R>,
+        fraction: u32,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>> {
+        compose::pointwise::<P, _, _>(ctx, function, x, fraction, out_fraction, T::K)
     }
     fn mean_rows<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,

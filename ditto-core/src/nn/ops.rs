@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use super::{Activation, Engine, LayerNorm, Linear, Product, Softmax, Tensor, Unscaled};
+use super::{Activation, Engine, LayerNorm, Linear, Pointwise, Product, Softmax, Tensor, Unscaled};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, Narrow, Widen};
@@ -159,7 +159,7 @@ pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>,
     mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)?.rescale(ctx, "rescale")
 }
 
-/// A pointwise function.
+/// A ready-made function; see [`Activation`].
 pub fn activation<E: Engine, X: Unscaled<E>, T: Fixed>(
     ctx: &Ctx<'_, E>,
     function: Activation,
@@ -168,6 +168,16 @@ pub fn activation<E: Engine, X: Unscaled<E>, T: Fixed>(
     let fraction = effective("activation", X::FRACTION, x.exponent())?;
     let out = E::activation::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, T::F)?;
     Ok(Tensor::new(out))
+}
+
+/// A pointwise function of the author's own; see [`Pointwise`] for what it costs and how far it errs.
+pub fn pointwise<E: Engine, X: Unscaled<E>, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    function: &Pointwise,
+    x: &X,
+) -> Result<Tensor<E, T>> {
+    let fraction = effective("pointwise", X::FRACTION, x.exponent())?;
+    Ok(Tensor::new(E::pointwise::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, T::F)?))
 }
 
 /// Mean over the first axis of [n, d]: mean pooling of tokens. PyTorch: `x.mean(0)`.

@@ -55,6 +55,9 @@ impl Primitives for Evaluator {
     fn reduce_additive<W: RingWord, V: RingWord>(a: &Additive<W>, k2: u32) -> Result<Additive<V>> {
         Ok(a.reduce(k2))
     }
+    fn shift_up_additive<W: RingWord>(a: &Additive<W>, up: u32) -> Result<Additive<W>> {
+        Ok(a.shift_up(up))
+    }
     fn shrink<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Additive<W>, drop: u32) -> Result<Additive<W>> {
         Ok(a.shrink(drop, ctx.engine().role() == Role::P0))
     }
@@ -86,6 +89,17 @@ impl Primitives for Evaluator {
     }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>, table: &Lookup) -> Result<Xor<u64>> {
         mpc::lookup::online(ctx, x, table)
+    }
+    fn lookup_with_rest<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Masked<W>,
+        table: &Lookup,
+        k: u32,
+    ) -> Result<(Xor<u64>, Masked<V>)> {
+        Ok((mpc::lookup::online(ctx, x, table)?, mpc::rest::online(ctx, x, table.dropped(), k)?))
+    }
+    fn part_of_bits<W: RingWord>(x: &OpenedBits<W>, from: u32, bits: u32) -> Result<OpenedBits<W>> {
+        Ok(x.part(from, bits))
     }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Xor<W>) -> Result<OpenedBits<W>> {
         mpc::open_bits::online(ctx, x)

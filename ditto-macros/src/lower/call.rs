@@ -80,7 +80,9 @@ impl Lower<'_> {
                 return self.reject(ident, messages::UNKNOWN_OPERATION.with(&name));
             }
             // A method of the author's own, on a struct of weights or state.
-            Unknown | Given if !public && !self.own.plain.contains(&name) => return self.model_method(call, Some(receiver)),
+            Unknown | Given if !public && !self.own.plain.contains(&name) => {
+                return self.model_method(call, Some(receiver));
+            }
             _ => {}
         }
         let mut args = self.args(&call.args);

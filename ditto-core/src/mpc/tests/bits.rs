@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cost::Cost;
-use crate::nn::compose::maximum::{WAYS, cost, tree};
 use crate::mpc::{Lookup, Segments, Signs};
+use crate::nn::compose::maximum::{WAYS, cost, tree};
 
 case!(Sign[W] {}: W => u32, |c, ctx, x| {
     let s = P::msb(&ctx.step("msb")?, &x[0])?;
