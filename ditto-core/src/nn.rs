@@ -3,6 +3,7 @@
 //! Model code is generic over an [`Engine`] and works on [`Tensor`]s whose formats are types. The functions of this
 //! module (`linear`, `softmax_attend`, `layer_norm`, ..) are what `#[secure_model]` code calls.
 
+mod choice;
 pub(crate) mod compose;
 mod engine;
 mod layers;
@@ -14,11 +15,12 @@ mod tensor;
 mod tests;
 mod weights;
 
+pub use choice::{Bits, greater, max_last, max_rows, maximum, relu, select};
 pub use engine::{Activation, Engine};
 pub use layers::{LayerNorm, Linear, LinearShape};
 pub use operators::{Minus, Plus, Times};
 pub use ops::{
-    activation, add, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
+    activation, add, concat, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
     softmax_attend, sub, upcast,
 };
 pub use product::{Product, Rescale, Unscaled};

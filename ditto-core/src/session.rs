@@ -17,7 +17,7 @@ mod tests;
 
 pub use client::Client;
 pub use local::{LocalLinks, private};
-pub use manifest::{Entry, Manifest};
+pub use manifest::{Entry, Manifest, Use};
 pub use model::{SecureModel, program, request_cost};
 pub use owner::share_weights;
 pub use party::{Links, Party, Report, Served};

@@ -9,7 +9,7 @@ use ditto_core::nn::WeightSource;
 use ditto_core::tensor::{Array, Shape};
 use ditto_core::{Engine, Error, Fixed, Result, Tensor};
 
-/// Named vectors and matrices, matrices as [outputs, inputs].
+/// Named tensors; matrices that multiply from the right as [outputs, inputs].
 #[derive(Debug, Default)]
 pub struct Floats(HashMap<String, Vec<f64>>);
 
@@ -55,8 +55,8 @@ impl WeightSource<Clear> for Floats {
             ndarray::Array2::from_shape_fn((inputs, outputs), |(i, j)| values[i * outputs + j] as f32);
         Ok((Arc::new(matrix), 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Clear, T>> {
-        Clear::secret(&[len], &self.get(name, len, scale)?)
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Clear, T>> {
+        Clear::secret(shape.dims(), &self.get(name, shape.len(), scale)?)
     }
 }
 
@@ -71,8 +71,8 @@ impl WeightSource<Simulate> for Floats {
         let values = integers::<T>(&self.transposed(name, inputs, outputs, scale)?)?;
         Ok((SimulatedWeight::new(&Array::new([inputs, outputs], values)?)?, 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Simulate, T>> {
-        Simulate::secret(&[len], &self.get(name, len, scale)?)
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Simulate, T>> {
+        Simulate::secret(shape.dims(), &self.get(name, shape.len(), scale)?)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share, linear};
 use crate::nn::{Activation, Engine};
-use crate::tensor::{Array, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
+use crate::tensor::{Array, Broadcast, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
 
 /// Reads a model in f32: what PyTorch would compute.
 #[derive(Debug)]
@@ -71,6 +71,8 @@ impl Engine for Clear {
     type Repr<R: Ring> = Array<f32>;
     type Sum<R: Ring> = Array<f32>;
     type Weight<R: Ring> = Arc<ndarray::Array2<f32>>;
+    /// 1 or 0.
+    type Bits = Array<f32>;
 
     fn add<R: Ring>(x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
         broadcast_zip(x, y, "add", |a, b| a + b)
@@ -154,6 +156,29 @@ impl Engine for Clear {
             Activation::Tanh => x.map(f32::tanh),
             Activation::Gelu => x.map(|v| gelu(f64::from(v)) as f32),
         })
+    }
+    fn greater<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
+        broadcast_zip(x, y, "compare", |a, b| f32::from(a > b))
+    }
+    fn select<R: Ring>(
+        _: &Ctx<'_, Self>,
+        bits: &Array<f32>,
+        x: &Array<f32>,
+        y: &Array<f32>,
+    ) -> Result<Array<f32>> {
+        let shape = x.shape().broadcast(y.shape(), "select")?.broadcast(bits.shape(), "select")?;
+        let to = Broadcast(&shape);
+        let (bits, x, y) = (to.apply_to(bits)?, to.apply_to(x)?, to.apply_to(y)?);
+        let both = bits.data().iter().zip(x.data()).zip(y.data());
+        Array::new(shape.clone(), both.map(|((&bit, &x), &y)| if bit > 0.0 { x } else { y }).collect())
+    }
+    fn relu<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(x.map(|v| v.max(0.0)))
+    }
+    fn max_last<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>) -> Result<Array<f32>> {
+        let rows = x.data().chunks(x.shape().last().max(1));
+        let tops = rows.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
+        Array::new(x.shape().with_last(1), tops)
     }
     fn mean_rows<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {
         let &[n, d] = x.shape().dims() else {

@@ -1,6 +1,7 @@
 //! Functions composed of protocols, for every engine that has them. Widths are run-time values here.
 
 mod attention;
+mod choice;
 pub(crate) mod inverse;
 pub(crate) mod maximum;
 mod norm;
@@ -8,6 +9,7 @@ mod pointwise;
 mod truncate;
 
 pub(crate) use attention::softmax_attend;
+pub(crate) use choice::{greater, relu, select};
 pub(crate) use norm::{mean_rows, normalize, standardize};
 pub(crate) use pointwise::activation;
 pub(crate) use truncate::truncate;

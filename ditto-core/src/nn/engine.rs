@@ -1,7 +1,7 @@
 //! What a model asks of an engine.
 
 use super::compose;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, side_by_side};
 use crate::error::Result;
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share};
@@ -31,6 +31,8 @@ pub trait Engine: Sized + Sync + 'static {
     type Sum<R: Ring>: Share;
     /// A weight matrix.
     type Weight<R: Ring>: Clone + Send + Sync;
+    /// Secret bits that choose between numbers.
+    type Bits: Share;
     /// Whether joined operations run on threads of their own: they wait for messages.
     const PARALLEL: bool = false;
 
@@ -83,6 +85,19 @@ pub trait Engine: Sized + Sync + 'static {
         fraction: u32,
         out_fraction: u32,
     ) -> Result<Self::Repr<T>>;
+    /// `x > y`.
+    fn greater<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>, y: &Self::Repr<R>) -> Result<Self::Bits>;
+    /// `x` where the bit is set, `y` where it is not.
+    fn select<R: Ring>(
+        ctx: &Ctx<'_, Self>,
+        bits: &Self::Bits,
+        x: &Self::Repr<R>,
+        y: &Self::Repr<R>,
+    ) -> Result<Self::Repr<R>>;
+    /// `max(x, 0)` of a sum divided by 2^drop, in the ring `T`.
+    fn relu<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Sum<R>, drop: u32) -> Result<Self::Repr<T>>;
+    /// The maximum along the last axis, whose extent becomes 1.
+    fn max_last<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>) -> Result<Self::Repr<R>>;
     /// Mean over the first axis of [n, d].
     fn mean_rows<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -105,6 +120,7 @@ impl<P: Primitives> Engine for P {
     type Repr<R: Ring> = P::Masked<Word<R>>;
     type Sum<R: Ring> = P::Additive<Word<R>>;
     type Weight<R: Ring> = P::Weight<Word<R>>;
+    type Bits = P::OpenedBits<u8>;
     const PARALLEL: bool = P::TALKS;
 
     fn add<R: Ring>(x: &Self::Repr<R>, y: &Self::Repr<R>) -> Result<Self::Repr<R>> {
@@ -183,6 +199,23 @@ impl<P: Primitives> Engine for P {
     ) -> Result<Self::Repr<T>> {
         compose::activation::<P, _, _>(ctx, function, x, fraction, out_fraction, T::K)
     }
+    fn greater<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>, y: &Self::Repr<R>) -> Result<Self::Bits> {
+        compose::greater::<P, _>(ctx, x, y)
+    }
+    fn select<R: Ring>(
+        ctx: &Ctx<'_, Self>,
+        bits: &Self::Bits,
+        x: &Self::Repr<R>,
+        y: &Self::Repr<R>,
+    ) -> Result<Self::Repr<R>> {
+        compose::select::<P, _>(ctx, bits, x, y)
+    }
+    fn relu<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Sum<R>, drop: u32) -> Result<Self::Repr<T>> {
+        compose::relu::<P, _, _>(ctx, x, drop, T::K)
+    }
+    fn max_last<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>) -> Result<Self::Repr<R>> {
+        compose::maximum::row_max::<P, _>(ctx, x)
+    }
     fn mean_rows<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         x: &Self::Repr<R>,
@@ -201,14 +234,83 @@ impl<P: Primitives> Engine for P {
     }
 }
 
+/// Branches nested in pairs: a closure that runs them all, and a pattern (or value) of what it gives.
+macro_rules! nested {
+    (@run $x:ident $at:ident) => { || $x.1($at) };
+    (@run $x:ident $at:ident $($rest:ident)+) => {
+        || -> Result<_> {
+            let (a, b) = side_by_side(E::PARALLEL, nested!(@run $x $at), nested!(@run $($rest)+));
+            Ok((a?, b?))
+        }
+    };
+    (@all $x:ident) => { $x };
+    (@all $x:ident $($rest:ident)+) => { ($x, nested!(@all $($rest)+)) };
+}
+
+/// A method that runs so many operations side by side.
+macro_rules! join {
+    ($(#[$doc:meta])* $method:ident: $($out:ident $x:ident $at:ident),+) => {
+        $(#[$doc])*
+        pub fn $method<$($out: Send),+>(
+            &self,
+            $($x: (&str, impl FnOnce(&Ctx<'_, E>) -> Result<$out> + Send)),+
+        ) -> Result<($($out),+)> {
+            let branches = self.branches([$($x.0),+])?;
+            let [$($at),+] = &branches;
+            let joined = nested!(@run $($x $at)+)();
+            self.meet(&branches);
+            let nested!(@all $($x)+) = joined?;
+            Ok(($($x),+))
+        }
+    };
+}
+
 impl<E: Engine> Ctx<'_, E> {
-    /// Runs two independent operations side by side; the hops of one hide behind the other's.
-    pub fn join<A: Send, B: Send>(
+    join! {
+        /// Runs two independent operations side by side; the hops of one hide behind the other's.
+        ///
+        /// Each closure gets a context narrowed to its name. Under engines that talk they run on threads of their own,
+        /// under the others one after the other.
+        join: A a at_a, B b at_b
+    }
+    join! {
+        /// [`Self::join`] of three operations.
+        join3: A a at_a, B b at_b, C c at_c
+    }
+    join! {
+        /// [`Self::join`] of four operations.
+        join4: A a at_a, B b at_b, C c at_c, D d at_d
+    }
+    join! {
+        /// [`Self::join`] of five operations.
+        join5: A a at_a, B b at_b, C c at_c, D d at_d, F f at_f
+    }
+    join! {
+        /// [`Self::join`] of six operations.
+        join6: A a at_a, B b at_b, C c at_c, D d at_d, F f at_f, G g at_g
+    }
+
+    /// Runs `f(0, ..)`, .., `f(count - 1, ..)` side by side in passes `name.0`, `name.1`, ..; their hops hide behind
+    /// each other.
+    ///
+    /// Under engines that talk, 64 passes run at once, each on a thread of its own; more take turns of 64.
+    pub fn join_each<T: Send>(
         &self,
-        a: (&str, impl FnOnce(&Ctx<'_, E>) -> Result<A> + Send),
-        b: (&str, impl FnOnce(&Ctx<'_, E>) -> Result<B> + Send),
-    ) -> Result<(A, B)> {
-        self.join_with(E::PARALLEL, a, b)
+        name: &str,
+        count: usize,
+        f: impl Fn(usize, &Ctx<'_, E>) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        self.join_items(name, 0..count, f)
+    }
+
+    /// [`Self::join_each`] over items instead of numbers.
+    pub fn join_items<I: Send, T: Send>(
+        &self,
+        name: &str,
+        items: impl IntoIterator<Item = I>,
+        f: impl Fn(I, &Ctx<'_, E>) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        self.join_each_with(E::PARALLEL, name, items, f)
     }
 }
 

@@ -1,17 +1,19 @@
 //! The functions that model code calls.
 
+use std::borrow::Borrow;
+
 use super::{Activation, Engine, LayerNorm, Linear, Product, Tensor, Unscaled};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, Narrow, Widen};
-use crate::mpc::Bilinear;
+use crate::mpc::{Bilinear, Share};
 
-fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
+pub(super) fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
     if lhs == rhs { Ok(lhs) } else { Err(Error::Exponent { op, lhs, rhs }) }
 }
 
 /// A public exponent of 2^e on x moved into its fractional bits: F - e.
-fn effective(op: &'static str, fraction: u32, exponent: i32) -> Result<u32> {
+pub(super) fn effective(op: &'static str, fraction: u32, exponent: i32) -> Result<u32> {
     let bits = u32::try_from(i64::from(fraction) - i64::from(exponent)).ok().filter(|&bits| bits <= 128);
     bits.ok_or(Error::Exponent { op, lhs: exponent, rhs: 0 })
 }
@@ -41,6 +43,20 @@ fn bilinear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
 ) -> Result<Product<E, A, B>> {
     let exponent = sum_of_exponents("multiply", x.exponent, y.exponent)?;
     Ok(Product::new(E::product(ctx, op, &x.repr, &y.repr)?, exponent))
+}
+
+/// Joins tensors along an axis; all other extents agree. Local. PyTorch: `torch.cat(parts, axis)`.
+pub fn concat<E: Engine, T: Fixed, X: Borrow<Tensor<E, T>>>(
+    _: &Ctx<'_, E>,
+    parts: &[X],
+    axis: usize,
+) -> Result<Tensor<E, T>> {
+    let parts: Vec<&Tensor<E, T>> = parts.iter().map(Borrow::borrow).collect();
+    let [first, rest @ ..] = &parts[..] else { return Err(Error::Unsupported("joining no tensors")) };
+    let same = |exponent, part: &&Tensor<E, T>| same_exponent("concat", exponent, part.exponent);
+    let exponent = rest.iter().try_fold(first.exponent, same)?;
+    let reprs: Vec<_> = parts.iter().map(|part| &part.repr).collect();
+    Ok(Tensor::with_exponent(Share::concat(&reprs, axis)?, exponent))
 }
 
 /// Elementwise product, with broadcasting. PyTorch: `x * y`.

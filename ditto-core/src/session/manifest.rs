@@ -8,12 +8,23 @@ use crate::nn::{Tensor, WeightSource};
 use crate::session::SecureModel;
 use crate::tensor::Shape;
 
+/// What a model does with a tensor that it loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Multiplies from the right; the checkpoint has it transposed.
+    Matrix,
+    /// Takes part in arithmetic as it is.
+    Tensor,
+}
+
 /// One tensor that a model loads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Name in the checkpoint.
     pub name: String,
-    /// `[inputs, outputs]` of a matrix (stored transposed in the checkpoint), `[len]` of a vector.
+    /// What it is for.
+    pub r#use: Use,
+    /// The shape in use: `[inputs, outputs]` of a matrix.
     pub shape: Shape,
     /// Ring width.
     pub width: u32,
@@ -24,14 +35,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether this multiplies from the right.
-    pub fn is_matrix(&self) -> bool {
-        self.shape.rank() == 2
-    }
-
     /// The shape in the checkpoint.
     pub fn stored_shape(&self) -> Vec<usize> {
-        self.shape.dims().iter().rev().copied().collect()
+        let mut dims = self.shape.dims().to_vec();
+        if self.r#use == Use::Matrix {
+            dims.reverse();
+        }
+        dims
     }
 }
 
@@ -53,8 +63,9 @@ impl Manifest {
 pub(super) struct Recorder(Mutex<Vec<Entry>>);
 
 impl Recorder {
-    fn record<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) {
-        let entry = Entry { name: name.to_owned(), shape: shape.clone(), width: T::K, fraction: T::F, scale };
+    fn record<T: Fixed>(&self, name: &str, r#use: Use, shape: &Shape, scale: f64) {
+        let (name, shape) = (name.to_owned(), shape.clone());
+        let entry = Entry { name, r#use, shape, width: T::K, fraction: T::F, scale };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 }
@@ -68,13 +79,12 @@ impl WeightSource<Meter> for Recorder {
         scale: f64,
     ) -> Result<(Shape, i32)> {
         let shape = Shape::new(&[inputs, outputs]);
-        self.record::<T>(name, &shape, scale);
+        self.record::<T>(name, Use::Matrix, &shape, scale);
         Ok((shape, 0))
     }
 
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Meter, T>> {
-        let shape = Shape::new(&[len]);
-        self.record::<T>(name, &shape, scale);
-        Ok(Tensor::new(Dealt::new(shape, T::K)))
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Meter, T>> {
+        self.record::<T>(name, Use::Tensor, shape, scale);
+        Ok(Tensor::new(Dealt::new(shape.clone(), T::K)))
     }
 }

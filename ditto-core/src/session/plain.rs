@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fixed::{Encoder, Fixed, decode};
 use crate::nn::{Tensor, WeightSource};
 use crate::ring::Word;
-use crate::tensor::{Array, Permute, Structure};
+use crate::tensor::{Array, Permute, Shape, Structure};
 
 /// Where float weights come from: a checkpoint.
 pub trait Floats: Sync {
@@ -28,8 +28,10 @@ pub(super) fn matrix(
     Ok(Permute(&[1, 0]).apply_to(&stored)?.map(|v| (f64::from(v) * scale) as f32))
 }
 
-pub(super) fn vector(floats: &dyn Floats, name: &str, len: usize, scale: f64) -> Result<Array<f32>> {
-    Ok(Array::new([len], floats.floats(name, &[len])?)?.map(|v| (f64::from(v) * scale) as f32))
+/// A tensor as it is stored, scaled.
+pub(super) fn tensor(floats: &dyn Floats, name: &str, shape: &Shape, scale: f64) -> Result<Array<f32>> {
+    let stored = Array::new(shape.clone(), floats.floats(name, shape.dims())?)?;
+    Ok(stored.map(|v| (f64::from(v) * scale) as f32))
 }
 
 /// Rounds to a format; a value that does not fit is named.
@@ -57,8 +59,8 @@ impl WeightSource<Clear> for ClearWeights<'_> {
             .map_err(|_| Error::Internal("matrix view"))?;
         Ok((Arc::new(m), 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Clear, T>> {
-        Ok(Tensor::new(vector(self.0, name, len, scale)?))
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Clear, T>> {
+        Ok(Tensor::new(tensor(self.0, name, shape, scale)?))
     }
 }
 
@@ -75,8 +77,8 @@ impl WeightSource<Simulate> for SimulatedWeights<'_> {
         let m = quantize(name, &matrix(self.0, name, inputs, outputs, scale)?, T::K, T::F)?;
         Ok((SimulatedWeight::new(&m)?, 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Simulate, T>> {
-        let v = quantize(name, &vector(self.0, name, len, scale)?, T::K, T::F)?;
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Simulate, T>> {
+        let v = quantize(name, &tensor(self.0, name, shape, scale)?, T::K, T::F)?;
         Ok(Tensor::new(Simulated::new(v.map(i128::from), T::K)))
     }
 }

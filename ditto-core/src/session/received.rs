@@ -2,7 +2,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Entry, Manifest, Use};
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf};
 use crate::kernel::{PackedB, packed_len, unpack};
@@ -89,7 +89,7 @@ fn receive<W: RingWord>(
     };
     let wrong = || Error::Internal("seeds of weights do not fit the role");
     let [l, rest @ ..] = &masks[..] else { return Err(wrong()) };
-    if entry.is_matrix() {
+    if entry.r#use == Use::Matrix {
         let &[rows, columns] = entry.shape.dims() else { return Err(wrong()) };
         let packed = |w: &[W]| {
             Box::new(Weight::new(Arc::new(PackedB::new(k, w, rows, columns)))) as Box<dyn Any + Send + Sync>
@@ -123,7 +123,7 @@ impl WeightSource<Preprocess> for Received {
     fn matrix<T: Fixed>(&self, name: &str, _: usize, _: usize, _: f64) -> Result<(Weight<WordOf<T>>, i32)> {
         Ok((self.get(name, false)?, 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, _: usize, _: f64) -> Result<Tensor<Preprocess, T>> {
+    fn tensor<T: Fixed>(&self, name: &str, _: &Shape, _: f64) -> Result<Tensor<Preprocess, T>> {
         Ok(Tensor::new(self.get(name, false)?))
     }
 }
@@ -132,7 +132,7 @@ impl WeightSource<Evaluator> for Received {
     fn matrix<T: Fixed>(&self, name: &str, _: usize, _: usize, _: f64) -> Result<(Weight<WordOf<T>>, i32)> {
         Ok((self.get(name, true)?, 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, _: usize, _: f64) -> Result<Tensor<Evaluator, T>> {
+    fn tensor<T: Fixed>(&self, name: &str, _: &Shape, _: f64) -> Result<Tensor<Evaluator, T>> {
         Ok(Tensor::new(self.get(name, true)?))
     }
 }
