@@ -52,8 +52,11 @@
 mod errors;
 mod generate;
 mod lower;
+mod messages;
 mod model;
 mod names;
+mod salvage;
+
 #[cfg(test)]
 mod tests;
 mod tree;

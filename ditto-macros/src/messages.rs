@@ -65,7 +65,8 @@ messages! {
     BROKEN_STATEMENT = "this statement cannot be read; the rest of the function is kept meanwhile; finish it";
 
     // Control flow.
-    SECRET_CONDITION = "control flow cannot depend on a secret; compute both sides and choose with `select(&greater(&x, &y), &a, &b)`";
+    SECRET_CONDITION = "control flow cannot depend on a secret; compute both sides and choose with `select(&greater(&x, &y), &a, &b)`, or give a public result of a function a type first: `let n: usize = f(..);`";
+    SECRET_ITEMS = "a tensor is no list; loop over its public extents and take a `slice(axis, i, i + 1)`";
     SECRET_RESULT_IN_CONDITION = "control flow cannot depend on a secret, and `{}` gives one; compute both sides and choose with `select(&greater(&x, &y), &a, &b)`, or give a public result a type first: `let n: usize = {}(..);`";
     SECRET_COMPARISON = "secrets are not compared by operators: control flow cannot depend on them; `greater(&x, &y)` gives secret bits, `select`, `maximum` and `relu` choose";
     SECRET_TRUTH = "a secret has no truth value; swap the sides of `select` instead";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ditto_core::engine::{Clear, Simulate, Simulated, SimulatedWeight};
 use ditto_core::fixed::Encoder;
-use ditto_core::nn::WeightSource;
+use ditto_core::nn::{Scope, WeightSource, Weights};
 use ditto_core::tensor::{Array, Shape};
 use ditto_core::{Engine, Error, Fixed, Result, Tensor};
 
@@ -82,11 +82,16 @@ pub trait Plain: Engine + Sized {
     fn secret<T: Fixed>(dims: &[usize], values: &[f64]) -> Result<Tensor<Self, T>>;
     /// A tensor's numbers.
     fn reveal<T: Fixed>(x: &Tensor<Self, T>) -> Vec<f64>;
+    /// Weights by name.
+    fn load<W: Weights<Self>>(floats: &Floats, config: &W::Config) -> Result<W>;
 }
 
 impl Plain for Clear {
     fn secret<T: Fixed>(dims: &[usize], values: &[f64]) -> Result<Tensor<Self, T>> {
         Ok(Tensor::new(Array::new(Shape::new(dims), values.iter().map(|&v| v as f32).collect())?))
+    }
+    fn load<W: Weights<Self>>(floats: &Floats, config: &W::Config) -> Result<W> {
+        W::load(&Scope::new(floats), config)
     }
     fn reveal<T: Fixed>(x: &Tensor<Self, T>) -> Vec<f64> {
         x.repr().data().iter().map(|&v| f64::from(v)).collect()
@@ -97,6 +102,9 @@ impl Plain for Simulate {
     fn secret<T: Fixed>(dims: &[usize], values: &[f64]) -> Result<Tensor<Self, T>> {
         let integers = integers::<T>(values)?.into_iter().map(i128::from).collect();
         Ok(Tensor::new(Simulated::new(Array::new(Shape::new(dims), integers)?, T::K)))
+    }
+    fn load<W: Weights<Self>>(floats: &Floats, config: &W::Config) -> Result<W> {
+        W::load(&Scope::new(floats), config)
     }
     fn reveal<T: Fixed>(x: &Tensor<Self, T>) -> Vec<f64> {
         let unit = f64::from(x.exponent() - T::F as i32).exp2();
