@@ -1,7 +1,9 @@
 //! The command line.
 
+mod inputs;
 mod party;
 mod run;
+mod show;
 
 use clap::{Args, Parser, Subcommand};
 use ditto_core::prg::Randomness;

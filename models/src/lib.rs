@@ -6,6 +6,7 @@
 //! three parties on one machine.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod answer;
 pub mod architecture;
 pub mod bert;
 pub mod checkpoint;
@@ -14,9 +15,11 @@ pub mod embeddings;
 mod files;
 #[cfg(test)]
 mod fuzz;
+pub mod input;
 pub mod model;
 pub mod plan;
 pub mod report;
+mod request;
 pub mod run;
 pub mod synthetic;
 pub mod text;

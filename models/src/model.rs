@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::architecture::Architecture;
 use crate::bert::{Bert, bert};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
+pub use crate::request::{Layout, Request};
 
 /// All that is public of a model: what the parties, the client and the owner must agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,14 +25,6 @@ pub struct ModelSpec {
     pub architecture: Architecture,
     /// Scales, and the network to choose variants for.
     pub settings: Arc<Settings>,
-}
-
-/// What is public of one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// Tokens of the text.
-    pub tokens: usize,
 }
 
 /// BERT in formats `P`.
@@ -54,7 +47,7 @@ impl<P: Formats> SecureModel for BertModel<P> {
         self.spec.settings.clone()
     }
     fn input_shape(&self, request: &Request) -> Shape {
-        Shape::new(&[request.tokens, self.spec.architecture.hidden_size])
+        Shape::new(&[request.rows(), self.spec.architecture.hidden_size])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Bert<E, P>> {
         Bert::load(&Scope::new(source), &self.spec)
@@ -64,9 +57,9 @@ impl<P: Formats> SecureModel for BertModel<P> {
         ctx: &Ctx<'_, E>,
         weights: &Bert<E, P>,
         x: &Tensor<E, P::Input>,
-        _: &Request,
+        request: &Request,
     ) -> Result<Tensor<E, Output>> {
-        bert(ctx, weights, x)
+        bert(ctx, weights, x, &Layout::new(request, &self.spec.architecture.head))
     }
 }
 

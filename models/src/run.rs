@@ -10,11 +10,11 @@ pub use job::Job;
 pub use launch::{Launch, Network};
 pub use party::party_process;
 pub use private::{Outcome, Phase, Seconds, run_private};
-pub use task::{Answer, Task};
+pub use task::Task;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
-use crate::text::TextError;
+use crate::input::InputError;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum RunError {
         /// Which text, from 1; 0 for the tokenizer itself.
         index: usize,
         /// The cause.
-        source: TextError,
+        source: InputError,
     },
     /// A protocol, an engine or the transport.
     #[error(transparent)]
@@ -56,6 +56,18 @@ pub enum RunError {
     /// Nothing to do.
     #[error("no text given: use --text \"...\" or --file lines.txt")]
     NoText,
+    /// Texts of pairs that do not pair up.
+    #[error("{first} is given {firsts} times, but {second} {seconds} times")]
+    Unpaired {
+        /// The option of the first texts.
+        first: &'static str,
+        /// How often it is given.
+        firsts: usize,
+        /// The option of the second texts.
+        second: &'static str,
+        /// How often it is given.
+        seconds: usize,
+    },
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]
     Job(String),

@@ -28,10 +28,8 @@ impl Job {
         if !job.model.architecture.is_sane() {
             return Err(RunError::Job("its sizes are out of bounds".to_owned()));
         }
-        let longest = job.model.architecture.max_position_embeddings;
-        if job.requests.iter().any(|r| r.tokens == 0 || r.tokens > longest) {
-            return Err(RunError::Job(format!("a text is empty or longer than {longest} tokens")));
-        }
+        let check = |request: &Request| request.check(&job.model.architecture);
+        job.requests.iter().try_for_each(check).map_err(RunError::Job)?;
         Ok(job)
     }
 }
