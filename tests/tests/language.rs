@@ -278,7 +278,7 @@ fn fill(state: &mut Tensor<A>, head: &Tensor<A>) {
 fn passes_side_by_side() {
     // x^3 + 2 x^2 o with o the first row.
     gives!([3.0, -24.0, 45.0, -0.875], |ctx, x| each(ctx, &x));
-    let hops = |rows| program(&Heads, rows).expect("meters").0.total.hops;
+    let hops = |rows| program(&Heads, &rows).expect("meters").0.total.hops;
     assert_eq!((hops(1), hops(5), hops(64)), (hops(2), hops(2), hops(2)));
     assert_eq!(hops(65), 2 * hops(1));
 }
@@ -290,16 +290,23 @@ impl SecureModel for Heads {
     type Weights<E: Engine> = ();
     type Input = A;
     type Output = A;
+    type Request = usize;
     fn description(&self) -> Vec<u8> {
         b"heads".to_vec()
     }
-    fn input_shape(&self, rows: usize) -> Shape {
+    fn input_shape(&self, &rows: &usize) -> Shape {
         Shape::new(&[rows, 2])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, _: &S) -> Result<()> {
         Ok(())
     }
-    fn forward<E: Engine>(&self, ctx: &Ctx<'_, E>, (): &(), x: &Tensor<E, A>) -> Result<Tensor<E, A>> {
+    fn forward<E: Engine>(
+        &self,
+        ctx: &Ctx<'_, E>,
+        (): &(),
+        x: &Tensor<E, A>,
+        _: &usize,
+    ) -> Result<Tensor<E, A>> {
         let rows = (0..x.shape().rows()).map(|i| x.slice(0, i, i + 1)).collect::<Result<Vec<_>>>()?;
         concat(ctx, &heads(ctx, &rows, &rows[0])?, 0)
     }

@@ -39,10 +39,11 @@ fn input(dims: &[usize]) -> Array<f32> {
 
 /// The readings of a model agree within `apart`; gives the float one.
 #[track_caller]
-fn agree<M: SecureModel>(model: &M, x: &Array<f32>, apart: f32) -> Array<f32> {
-    let float = clear(model, &WEIGHTS).expect("loads")(x.clone()).expect("runs in the clear");
-    let fixed = simulate(model, &WEIGHTS).expect("loads")([5; 16], x).expect("runs in simulation");
-    let shared = private(model, &WEIGHTS, std::slice::from_ref(x)).expect("runs with three parties");
+fn agree<M: SecureModel<Request = usize>>(model: &M, x: &Array<f32>, apart: f32) -> Array<f32> {
+    let rows = x.shape().dims()[0];
+    let float = clear(model, &WEIGHTS).expect("loads")(&rows, x.clone()).expect("runs in the clear");
+    let fixed = simulate(model, &WEIGHTS).expect("loads")([5; 16], &rows, x).expect("runs in simulation");
+    let shared = private(model, &WEIGHTS, &[(rows, x.clone())]).expect("runs with three parties");
     assert!(float.data().iter().any(|v| v.abs() > 0.05), "{float:?}");
     for reading in [&fixed, &shared[0]] {
         assert_eq!(reading.shape(), float.shape());
@@ -82,7 +83,7 @@ fn a_text_cnn() {
     // Convolutions share their hops: a second of the same width costs none.
     let hops = |widths: &[usize]| {
         let model = TextCnn { widths: widths.to_vec(), ..model.clone() };
-        program(&model, 9).expect("meters").0.total.hops
+        program(&model, &9).expect("meters").0.total.hops
     };
     assert_eq!(hops(&[2]), hops(&[2, 2]));
 }
@@ -104,6 +105,6 @@ fn a_decoder_with_a_cache() {
     assert_eq!(joined.data(), listed.data());
     // Causal: what comes later changes nothing before.
     let prefix = Array::new([3, 8], x.data()[..24].to_vec()).expect("fits");
-    let prefix = clear(&model(Keeping::Joined), &WEIGHTS).expect("loads")(prefix).expect("runs");
+    let prefix = clear(&model(Keeping::Joined), &WEIGHTS).expect("loads")(&3, prefix).expect("runs");
     assert_eq!(prefix.data(), &joined.data()[..24]);
 }

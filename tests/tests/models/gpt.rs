@@ -134,11 +134,12 @@ impl SecureModel for Decoder {
     type Weights<E: Engine> = Network<E, Small>;
     type Input = <Small as Plan>::Act;
     type Output = <Small as Plan>::Act;
+    type Request = usize;
 
     fn description(&self) -> Vec<u8> {
         format!("{self:?}").into_bytes()
     }
-    fn input_shape(&self, tokens: usize) -> Shape {
+    fn input_shape(&self, &tokens: &usize) -> Shape {
         Shape::new(&[tokens, self.width])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Network<E, Small>> {
@@ -149,6 +150,7 @@ impl SecureModel for Decoder {
         ctx: &Ctx<'_, E>,
         w: &Network<E, Small>,
         x: &Tensor<E, Self::Input>,
+        _: &usize,
     ) -> Result<Tensor<E, Self::Output>> {
         decode(ctx, w, x)
     }

@@ -62,11 +62,12 @@ impl SecureModel for TextCnn {
     type Weights<E: Engine> = Network<E, Small>;
     type Input = <Small as Plan>::Act;
     type Output = <Small as Plan>::Act;
+    type Request = usize;
 
     fn description(&self) -> Vec<u8> {
         format!("{self:?}").into_bytes()
     }
-    fn input_shape(&self, words: usize) -> Shape {
+    fn input_shape(&self, &words: &usize) -> Shape {
         Shape::new(&[words, self.width])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Network<E, Small>> {
@@ -77,6 +78,7 @@ impl SecureModel for TextCnn {
         ctx: &Ctx<'_, E>,
         w: &Network<E, Small>,
         x: &Tensor<E, Self::Input>,
+        _: &usize,
     ) -> Result<Tensor<E, Self::Output>> {
         text_cnn(ctx, w, x)
     }

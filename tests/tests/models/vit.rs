@@ -130,11 +130,12 @@ impl SecureModel for VisionTransformer {
     type Weights<E: Engine> = Network<E, Small>;
     type Input = <Small as Plan>::Act;
     type Output = <Small as Plan>::Act;
+    type Request = usize;
 
     fn description(&self) -> Vec<u8> {
         format!("{self:?}").into_bytes()
     }
-    fn input_shape(&self, patches: usize) -> Shape {
+    fn input_shape(&self, &patches: &usize) -> Shape {
         Shape::new(&[patches, self.patch])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Network<E, Small>> {
@@ -145,6 +146,7 @@ impl SecureModel for VisionTransformer {
         ctx: &Ctx<'_, E>,
         w: &Network<E, Small>,
         x: &Tensor<E, Self::Input>,
+        _: &usize,
     ) -> Result<Tensor<E, Self::Output>> {
         w.forward(ctx, x)
     }
