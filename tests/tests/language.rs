@@ -47,7 +47,7 @@ macro_rules! gives {
         }
         let want: Vec<f64> = Vec::from($want);
         assert_eq!(Clear::run(run).expect("runs in the clear"), want);
-        let fixed = Simulate::run([3; 16], run).expect("runs in simulation");
+        let fixed = Simulate::run(std::sync::Arc::default(), [3; 16], run).expect("runs in simulation");
         assert_eq!(fixed.len(), want.len());
         for (got, want) in fixed.iter().zip(&want) {
             assert!((got - want).abs() < 0.02, "{fixed:?}");
