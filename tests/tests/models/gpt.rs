@@ -1,8 +1,8 @@
 //! A decoder that takes token by token and keeps keys and values of those before, in two ways.
 
 use ditto_core::nn::{
-    Engine, LayerNorm, Linear, LinearShape, Scope, Tensor, WeightSource, Weights, activation, concat,
-    layer_norm, linear, matmul_t, softmax_attend,
+    Engine, LayerNorm, Linear, LinearShape, Scope, Softmax, Tensor, WeightSource, Weights, activation,
+    concat, layer_norm, linear, matmul_t, softmax_attend,
 };
 use ditto_core::session::SecureModel;
 use ditto_core::tensor::Shape;
@@ -105,7 +105,8 @@ impl<P: Plan> Block<P> {
             join!(linear(&normal, &self.query), linear(&normal, &self.key), linear(&normal, &self.value));
         let (keys, values) = self.keep(cache, key, value);
         let scores = matmul_t(&query.split_heads(self.heads), &keys.split_heads(self.heads));
-        let context: Tensor<P::Act> = softmax_attend(&scores, &values.split_heads(self.heads));
+        let context: Tensor<P::Act> =
+            softmax_attend(Softmax::Exact, &scores, &values.split_heads(self.heads));
         let x: Tensor<P::Act> = linear(&context.merge_heads(), &self.output) + x;
         let normal: Tensor<P::Act> = layer_norm(&x, &self.ln_2);
         let inner: Tensor<P::Act> = activation(P::ACTIVATION, &linear(&normal, &self.up));

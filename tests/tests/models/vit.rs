@@ -2,8 +2,8 @@
 //! It consists of structs that hold each other, with methods.
 
 use ditto_core::nn::{
-    Engine, LayerNorm, Linear, LinearShape, Product, Scope, Tensor, WeightSource, Weights, activation,
-    concat, layer_norm, linear, matmul_t, softmax_attend,
+    Engine, LayerNorm, Linear, LinearShape, Product, Scope, Softmax, Tensor, WeightSource, Weights,
+    activation, concat, layer_norm, linear, matmul_t, softmax_attend,
 };
 use ditto_core::session::SecureModel;
 use ditto_core::tensor::Shape;
@@ -90,7 +90,7 @@ impl<P: Plan> Attention<P> {
         let (q, k, v): (Tensor<P::Act>, Tensor<P::Act>, Tensor<P::Value>) =
             join!(linear(x, &self.query), linear(x, &self.key), linear(x, &self.value));
         let scores = matmul_t(&q.split_heads(self.heads), &k.split_heads(self.heads));
-        let context: Tensor<P::Act> = softmax_attend(&scores, &v.split_heads(self.heads));
+        let context: Tensor<P::Act> = softmax_attend(Softmax::Exact, &scores, &v.split_heads(self.heads));
         linear(&context.merge_heads(), &self.output)
     }
 }
