@@ -215,12 +215,14 @@ impl<'e, E: Sync> Ctx<'e, E> {
                 let pass = self.branch(&format!("{name}.{}", out.len() + i))?;
                 Ok((item, pass))
             });
-            let (items, passes): (Vec<I>, Vec<Self>) = passes.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            let (items, passes): (Vec<I>, Vec<Self>) =
+                passes.collect::<Result<Vec<_>>>()?.into_iter().unzip();
             let each = items.into_iter().zip(&passes);
             let results: Vec<Result<T>> = if parallel && passes.len() > 1 {
                 std::thread::scope(|scope| {
                     let f = &f;
-                    let running: Vec<_> = each.map(|(item, pass)| scope.spawn(move || f(item, pass))).collect();
+                    let running: Vec<_> =
+                        each.map(|(item, pass)| scope.spawn(move || f(item, pass))).collect();
                     running.into_iter().map(|pass| pass.join().unwrap_or(Err(PANICKED))).collect()
                 })
             } else {
@@ -297,7 +299,9 @@ mod tests {
 
     #[test]
     fn passes_share_hops_in_groups() {
-        for (parallel, count) in [(true, 0), (true, 1), (true, 3), (false, 3), (true, ABREAST), (true, 2 * ABREAST + 1)] {
+        for (parallel, count) in
+            [(true, 0), (true, 1), (true, 3), (false, 3), (true, ABREAST), (true, 2 * ABREAST + 1)]
+        {
             let steps = Steps::record();
             let ctx = Ctx::root(&(), &steps);
             let pass = |i: u32, ctx: &Ctx<'_, ()>| {
