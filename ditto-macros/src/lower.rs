@@ -242,6 +242,24 @@ impl<'a> Lower<'a> {
         self.failed(&syn::Error::new_spanned(tokens, message))
     }
 
+    /// An error on the author's tokens, in the place of their expression, whose `parts` are kept for editors.
+    fn reject_keeping(&mut self, tokens: impl ToTokens, message: impl Says, parts: Vec<Expr>) -> Expr {
+        let failed = self.reject(tokens, message);
+        let (span, secrecy) = (failed.span, failed.secrecy);
+        let keep = |part| Stmt::Let {
+            attrs: quote!(),
+            pat: Pat::Wild(syn::PatWild { attrs: Vec::new(), underscore_token: Default::default() }),
+            ty: None,
+            init: Some(Box::new(part)),
+            diverge: None,
+        };
+        let mut stmts: Vec<Stmt> = parts.into_iter().map(keep).collect();
+        stmts.push(Stmt::Expr { value: failed, semi: false });
+        // In parentheses, so that it may stand where a statement begins.
+        let block = Expr::new(Node::Block { label: quote!(), block: Block { stmts } }, secrecy, span);
+        Expr::new(Node::Paren(Box::new(block)), secrecy, span)
+    }
+
     /// An error on the author's tokens, whose expression stays.
     fn note(&mut self, tokens: impl ToTokens, message: impl Says) {
         self.found += 1;

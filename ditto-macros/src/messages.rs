@@ -74,6 +74,7 @@ messages! {
     BREAK_VALUE = "`break` with a value is not part of model code; assign to a variable first";
 
     // Side by side.
+    JOIN_FORM = "write `join!(f(x), g(x), ..)` with expressions, or `join!(for x in xs { .. })`";
     JOIN_ONE = "`join!` runs at least two operations side by side; write one without it";
     JOIN_MANY = "`join!` takes up to six operations; join two groups, or write `join!(for x in xs { .. })`";
     JOIN_RETURN = "a branch of `join!` cannot return; return after the join";
@@ -93,6 +94,8 @@ messages! {
     CALLED_EXPRESSION = "only functions named by a path are called in model code; name it, or write `public!(..)`";
     UNKNOWN_OPERATION = "unknown operation `{}`: secret tensors have `reshape`, `permute`, `slice`, `split_heads`, `merge_heads`, and functions such as `linear`, `mul` and `relu`; call a function";
     HIDING_MACRO = "`{}!` may hide protocol calls from this macro; write `public!({}!(..))` if nothing in it is secret, or plain functions";
+    PUBLIC_FORM = "write `public!(expression)` around plain Rust";
+    VEC_FORM = "write `vec![a, b, ..]` or `vec![a; n]`";
     PROTOCOL_FORM = "write `protocol!(|ctx| expression)`; the expression gives a `Result`";
     CLOSURE = "closures are not part of model code; write a `for` loop, a function under `#[secure_model]`, or `public!(..)` if nothing in it is secret";
     QUESTION_MARK = "the macro inserts `?` itself; remove it, or write `public!(..)` around plain Rust";

@@ -114,6 +114,8 @@ fn expand_impl(options: &Options, mut block: syn::ItemImpl) -> TokenStream {
     let mut errors = Errors::default();
     if let Some((_, path, _)) = &block.trait_ {
         errors.at(path, messages::TRAIT_IMPL);
+        let errors = errors.report();
+        return quote!(#errors #block);
     }
     let (engine, declares) = engine_of(&block.generics, &block);
     let types = Types::new(engine.clone(), options.public.clone()).with_generics(&block.generics);

@@ -349,15 +349,18 @@ fn errors_stand_in_their_places_and_the_rest_stays() {
             for layer in layers {
                 if linear(x, layer) { continue; }
                 let kept: Tensor<A> = linear(&z, layer);
+                let (p, q): (Tensor<A>, Tensor<A>) = join!(linear(&z, layer), z.);
             }
             matmul(&y, async { z })
         }
     });
-    assert_eq!(out.matches("compile_error").count(), 6, "{out}");
+    assert_eq!(out.matches("compile_error").count(), 7, "{out}");
     for kept in [
         "fn bad < E",
+        "let _ = linear (& ctx . step (\"linear\") ?",
+        "ctx . join ((\"p\" , | ctx |",
         "layers : & [Linear < E , A , A >]",
-        "let y = :: core :: compile_error ! (",
+        "let y = ({ let _ = x ; :: core :: compile_error ! (",
         "linear (& ctx . step (\"z.linear\") ?",
         "for (pass , layer) in",
         "let kept : Tensor < E , A > = ",

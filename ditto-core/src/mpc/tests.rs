@@ -3,6 +3,7 @@
 mod arithmetic;
 mod attention;
 mod bits;
+mod choice;
 mod freshness;
 mod headings;
 mod inverse;

@@ -14,7 +14,7 @@ pub enum Use {
     /// Multiplies from the right; the checkpoint has it transposed.
     Matrix,
     /// Takes part in arithmetic as it is.
-    Tensor,
+    Parameter,
 }
 
 /// One tensor that a model loads.
@@ -84,7 +84,7 @@ impl WeightSource<Meter> for Recorder {
     }
 
     fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Meter, T>> {
-        self.record::<T>(name, Use::Tensor, shape, scale);
+        self.record::<T>(name, Use::Parameter, shape, scale);
         Ok(Tensor::new(Dealt::new(shape.clone(), T::K)))
     }
 }

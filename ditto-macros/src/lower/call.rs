@@ -47,17 +47,19 @@ impl Lower<'_> {
             return Expr::new(node, if secrecy == Public { Public } else { Unknown }, call.span());
         }
         let name = function.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
-        self.not_in_a_condition(&function, &name);
         self.types.rewrite_turbofish(&mut function.path);
         let step = self.name(name.trim_start_matches("r#"));
         let args = self.args(&call.args);
-        Expr::new(Node::Call { function: function.to_token_stream(), step, args }, Given, call.span())
+        let value = Node::Call { function: function.to_token_stream(), step, args };
+        self.not_in_a_condition(&call.func, &name, Expr::new(value, Given, call.span()))
     }
 
-    fn not_in_a_condition(&mut self, tokens: &impl ToTokens, name: &str) {
+    /// What a model function gives does not decide.
+    fn not_in_a_condition(&mut self, tokens: impl ToTokens, name: &str, value: Expr) -> Expr {
         if self.condition {
-            self.note(tokens, messages::SECRET_RESULT_IN_CONDITION.with(name));
+            return self.reject_keeping(tokens, messages::SECRET_RESULT_IN_CONDITION.with(name), vec![value]);
         }
+        value
     }
 
     pub(super) fn method(&mut self, call: &syn::ExprMethodCall) -> Expr {
@@ -68,19 +70,23 @@ impl Lower<'_> {
             return self.model_method(call, None);
         }
         if words::has(words::TENSOR_METHODS, ident) {
-            self.not_in_a_condition(ident, &name);
             let receiver = Box::new(self.expr(&call.receiver));
             let args = self.args(&call.args);
-            return Expr::new(Node::TensorMethod { receiver, method, args }, Secret, call.span());
+            let value = Expr::new(Node::TensorMethod { receiver, method, args }, Secret, call.span());
+            return self.not_in_a_condition(ident, &name, value);
         }
         let receiver = self.expr(&call.receiver);
         let public = words::has(words::PUBLIC_METHODS, ident);
         match receiver.secrecy {
             Secret if !public || !on_secrets(&name) => {
-                return self.reject(ident, messages::UNKNOWN_OPERATION.with(&name));
+                return self.reject_keeping(ident, messages::UNKNOWN_OPERATION.with(&name), vec![receiver]);
             }
-            // A method of the author's own, on a struct of weights or state.
-            Unknown | Given if !public && !self.own.plain.contains(&name) => {
+            // A method of the author's own, on a struct of weights or state. Those that take closures are the library's.
+            Unknown | Given
+                if !public
+                    && !self.own.plain.contains(&name)
+                    && !call.args.iter().any(|arg| matches!(arg, Rust::Closure(_))) =>
+            {
                 return self.model_method(call, Some(receiver));
             }
             _ => {}
@@ -97,7 +103,6 @@ impl Lower<'_> {
     fn model_method(&mut self, call: &syn::ExprMethodCall, receiver: Option<Expr>) -> Expr {
         let (ident, mut turbofish) = (&call.method, call.turbofish.clone());
         let name = ident.to_string();
-        self.not_in_a_condition(ident, &name);
         if let Some(turbofish) = &mut turbofish {
             let rewritten = self.types.rewrite_method_turbofish(turbofish);
             self.take(rewritten);
@@ -105,7 +110,8 @@ impl Lower<'_> {
         let step = self.name(name.trim_start_matches("r#"));
         let receiver = Box::new(receiver.unwrap_or_else(|| self.expr(&call.receiver)));
         let (method, args) = (quote!(#ident #turbofish), self.args(&call.args));
-        Expr::new(Node::OwnMethod { receiver, method, step, args }, Given, call.span())
+        let value = Expr::new(Node::OwnMethod { receiver, method, step, args }, Given, call.span());
+        self.not_in_a_condition(ident, &name, value)
     }
 
     /// `T` in `v.push(..)` for a variable declared as `Vec<T>`.

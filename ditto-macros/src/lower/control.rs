@@ -17,7 +17,7 @@ impl Lower<'_> {
         let value = self.expr(expr);
         self.condition = outer;
         if matches!(value.secrecy, Secret | Given) && self.found == found {
-            return self.reject(expr, messages::SECRET_CONDITION);
+            return self.reject_keeping(expr, messages::SECRET_CONDITION, vec![value]);
         }
         value
     }
@@ -25,7 +25,7 @@ impl Lower<'_> {
     /// What a loop goes over: a list of secrets may be, a secret not.
     fn items(&mut self, expr: &syn::Expr) -> Expr {
         let value = self.expr(expr);
-        if value.secrecy == Secret { self.reject(expr, messages::SECRET_ITEMS) } else { value }
+        if value.secrecy == Secret { self.reject_keeping(expr, messages::SECRET_ITEMS, vec![value]) } else { value }
     }
 
     /// Reads what a condition guards: no condition itself.

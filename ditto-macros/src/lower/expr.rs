@@ -136,7 +136,7 @@ impl Lower<'_> {
                 UnOp::Not(_) => messages::SECRET_TRUTH,
                 _ => messages::NEGATION,
             };
-            return self.reject(u, message);
+            return self.reject_keeping(u, message, vec![value]);
         }
         let secrecy = value.secrecy;
         Expr::new(around(u.op.to_token_stream(), value, quote!()), secrecy, u.span())
@@ -164,7 +164,7 @@ impl Lower<'_> {
         let (left, right) = (lhs.secrecy, rhs.secrecy);
         for (side, other) in [(&b.left, right), (&b.right, left)] {
             if other == Secret && is_number(side) {
-                return self.reject(&**side, messages::NUMBER_WITH_SECRET);
+                return self.reject_keeping(&**side, messages::NUMBER_WITH_SECRET, vec![lhs, rhs]);
             }
         }
         let step = (op == Operator::Times).then(|| self.name("mul"));
@@ -184,7 +184,7 @@ impl Lower<'_> {
                 BinOp::Div(_) | BinOp::DivAssign(_) => messages::DIVISION,
                 _ => messages::OTHER_OPERATOR,
             };
-            return self.reject(b, message);
+            return self.reject_keeping(b, message, vec![lhs, rhs]);
         }
         let op = b.op.to_token_stream();
         let secrecy = match b.op {
@@ -264,10 +264,10 @@ impl Lower<'_> {
     fn index(&mut self, i: &syn::ExprIndex) -> Expr {
         let (value, index) = (self.expr(&i.expr), self.expr(&i.index));
         if value.secrecy == Secret {
-            return self.reject(i, messages::TENSOR_INDEX);
+            return self.reject_keeping(i, messages::TENSOR_INDEX, vec![value, index]);
         }
         if index.secrecy == Secret {
-            return self.reject(&*i.index, messages::SECRET_INDEX);
+            return self.reject_keeping(&*i.index, messages::SECRET_INDEX, vec![value, index]);
         }
         let secrecy = if value.secrecy == Public { Public } else { Unknown };
         Expr::new(Node::Index { value: Box::new(value), index: Box::new(index) }, secrecy, i.span())

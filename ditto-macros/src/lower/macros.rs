@@ -1,6 +1,6 @@
 //! `join!`, and the escape hatches `public!` and `protocol!`.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -43,7 +43,7 @@ impl Lower<'_> {
                     )));
                     Expr::new(node, Public, span)
                 }
-                Err(e) => self.failed(&e),
+                Err(_) => self.failed(&syn::Error::new(span, messages::PUBLIC_FORM)),
             },
             "protocol" => match mac.parse_body::<ByHand>() {
                 Ok(ByHand { ctx, body }) => {
@@ -76,7 +76,7 @@ impl Lower<'_> {
                 let value = super::expr::around(quote!(), value, quote!(#semicolon #len));
                 Expr::new(Node::Vec(vec![Expr::new(value, Unknown, span)]), Unknown, span)
             }
-            Err(e) => self.failed(&e),
+            Err(_) => self.failed(&syn::Error::new(span, messages::VEC_FORM)),
         }
     }
 
@@ -86,10 +86,12 @@ impl Lower<'_> {
         if let Ok(each) = mac.parse_body::<syn::ExprForLoop>() {
             return self.join_each(&each, span);
         }
-        let values = match mac.parse_body_with(Punctuated::<syn::Expr, Token![,]>::parse_terminated) {
-            Ok(values) => values,
-            Err(e) => return self.failed(&e),
-        };
+        let values: Vec<syn::Result<syn::Expr>> =
+            match mac.parse_body_with(Punctuated::<syn::Expr, Token![,]>::parse_terminated) {
+                Ok(values) => values.into_iter().map(Ok).collect(),
+                // One that is being typed leaves the others.
+                Err(_) => split(mac.tokens.clone()).into_iter().map(one).collect(),
+            };
         if values.len() < 2 {
             return self.reject(mac, messages::JOIN_ONE);
         }
@@ -101,17 +103,40 @@ impl Lower<'_> {
             .iter()
             .enumerate()
             .map(|(i, value)| {
-                let base =
-                    if given { names[i].clone() } else { called(value).unwrap_or("branch".to_owned()) };
+                let called = || value.as_ref().ok().and_then(called).unwrap_or("branch".to_owned());
+                let base = if given { names[i].clone() } else { called() };
                 let target = self.target.take();
                 let name = self.name(&base);
                 self.target = target;
-                let (value, names) = self.in_branch(false, |lower| lower.expr(value));
+                let read = |lower: &mut Self| match value {
+                    Ok(value) => lower.expr(value),
+                    Err(error) => lower.failed(error),
+                };
+                let (value, names) = self.in_branch(false, read);
                 Branch { name, names, value }
             })
             .collect();
         Expr::new(Node::Join { branches }, Unknown, span)
     }
+}
+
+/// One branch of `join!`, or the error that stands in its place.
+fn one(tokens: TokenStream) -> syn::Result<syn::Expr> {
+    syn::parse2(tokens.clone()).map_err(|_| messages::JOIN_FORM.at(tokens))
+}
+
+/// The tokens between commas.
+fn split(tokens: TokenStream) -> Vec<TokenStream> {
+    let mut parts = vec![TokenStream::new()];
+    for token in tokens {
+        match (&token, parts.last_mut()) {
+            (TokenTree::Punct(p), _) if p.as_char() == ',' => parts.push(TokenStream::new()),
+            (_, Some(part)) => part.extend([token]),
+            _ => {}
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// The function that an expression calls.

@@ -18,6 +18,8 @@ fn outside(w: &Linear<A, A>, x: &Tensor<A>, layers: &[Linear<A, A>]) -> Tensor<A
     let i = protocol!(linear(x, w));
     let j = const { 3 };
     let k = public!(let);
+    let l = vec![x x];
+    let (m, n) = join!(linear(x, w), x +);
     linear(&d, layers[j])
 }
 
