@@ -9,7 +9,7 @@ mod truncate;
 
 pub(crate) use attention::softmax_attend;
 pub(crate) use norm::{mean_rows, normalize, standardize};
-pub(crate) use pointwise::{activation, apply_plan, difference_bits, pointwise};
+pub(crate) use pointwise::{activation, apply_plan, pointwise};
 pub(crate) use truncate::truncate;
 
 /// ceil(log2 n) for n >= 1.

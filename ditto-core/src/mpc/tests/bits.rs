@@ -1,7 +1,7 @@
 //! Comparisons, bits and tables.
 
 use super::*;
-use crate::mpc::{Lookup, Segments};
+use crate::mpc::{Lookup, Segments, Signs};
 use crate::nn::compose::maximum::row_max;
 
 case!(Sign[W] {}: W => u32, |c, ctx, x| {
@@ -21,6 +21,65 @@ fn sign_in_every_ring() {
         assert_eq!(out.counted.hops, digits - 1 + 2, "k = {k}");
     }
     check(&Sign::<u16>::new(), &[Input::new(10, vec![])], 0);
+}
+
+case!(ManySigns[W] { spec: Signs }: W => u32, |c, ctx, x| {
+    let s = P::open_bits(&ctx.step("open")?, &P::signs(&ctx.step("signs")?, &c.spec, &x[0])?)?;
+    P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u8, u32>(&ctx.step("b2a")?, &s, 9)?)
+});
+
+#[test]
+fn several_signs_from_one_encoding() {
+    for (k, drop, bits) in
+        [(8, 0, 8), (8, 3, 5), (6, 4, 2), (20, 10, 10), (20, 12, 7), (31, 5, 13), (40, 0, 13)]
+    {
+        // Numbers and shifts whose sum, with a unit of the quotient to spare, stays in the ring.
+        let half = 1i64 << (bits + drop - 1);
+        let add: Vec<i64> = vec![0, 1, -1, half / 4, 1 - half / 4];
+        let mut x = random(200, half - half / 4 - (1 << drop) - 1, 9);
+        x.extend([0, 1, -1]);
+        let spec = Signs { drop, bits, add: add.clone() };
+        let out =
+            with_word!(k, W => counted(&ManySigns::<W>::new(spec), &[Input::new(k, x.clone())], &[], 2));
+        let digits = (bits - 1).div_ceil((bits - 1).div_ceil(2).clamp(1, 6));
+        assert_eq!(out.counted.hops, digits - 1 + 2);
+        for (i, &y) in out.values.iter().enumerate() {
+            let z = x[i % x.len()] + add[i / x.len()];
+            // The quotient may be one too large.
+            let may = [i64::from(z < 0), i64::from(z + (1 << drop) - 1 < 0)];
+            assert!(may.contains(&y), "{k} {drop} {bits}: {z} gave {y}");
+        }
+    }
+    for spec in [
+        Signs { drop: 3, bits: 6, add: vec![0] },
+        Signs { drop: 0, bits: 1, add: vec![0] },
+        Signs { drop: 0, bits: 4, add: vec![] },
+    ] {
+        assert!(crate::testing::run(&ManySigns::<u8>::new(spec), &[Input::new(8, vec![1])], 1).is_err());
+    }
+}
+
+case!(Rest[W] { table: Lookup }: W => u32, |c, ctx, x| {
+    let (word, rest) = P::lookup_with_rest::<W, u32>(&ctx.step("look")?, &x[0], &c.table, 30)?;
+    let word = P::open_bits(&ctx.step("open")?, &word)?;
+    let index = P::part_of_bits(&word, 3, c.table.index_bits())?;
+    let index = P::bits_to_arithmetic::<u64, u32>(&ctx.step("index")?, &index, 30 - c.table.dropped())?;
+    let index = P::shift_up_additive(&index, c.table.dropped())?;
+    P::remask(&ctx.step("remask")?, &P::add_additive(&index, &P::additive(ctx, &rest)?)?)
+});
+
+#[test]
+fn index_and_rest_make_the_value() {
+    for (drop, index) in [(1, 1), (3, 4), (9, 5), (1, 12)] {
+        // The word tells the index, above three bits of something else.
+        let words = (0..1u64 << index).map(|i| i << 3 | i * 5 % 8).collect();
+        let table = Lookup::new(drop, index + 3, words).expect("a table");
+        let k = drop + index + 2;
+        // The highest index has none above it.
+        let x: Vec<i64> = (0..(1 << (drop + index)) - (1 << drop)).step_by(3).collect();
+        let out = with_word!(k, W => check(&Rest::<W>::new(table), &[Input::new(k, x.clone())], 0));
+        assert_eq!(out.values, x, "drop {drop} index {index}");
+    }
 }
 
 case!(Select[W] {}: W => W, |c, ctx, x| {
