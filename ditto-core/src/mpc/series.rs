@@ -229,3 +229,34 @@ fn add_wave<W: Stored + Elem, D: Stored>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roundings_stay_within_their_bound_at_every_argument_and_mask() {
+        let wave = |frequency, cos, sin, dealt, public| Wave { frequency, cos, sin, dealt, public };
+        for waves in [
+            vec![wave(1, 1.0, 0.0, 3, 3)],
+            vec![wave(3, -2.9, 0.3, 6, 4), wave(13, 0.24, 0.0, 3, 5), wave(24, 0.0, 0.027, 2, 4)],
+            vec![wave(31, 7.7, -5.1, 9, 2), wave(5, 0.01, 0.02, 2, 9)],
+        ] {
+            let bound: f64 = waves.iter().flat_map(Wave::rounding).sum();
+            let spec = SeriesSpec::new(7, 4, 12, 0.0, waves);
+            let mut worst = 0f64;
+            for m in 0..128usize {
+                for lambda in 0..128usize {
+                    let product = |(i, w): (usize, &Wave)| {
+                        let (p, d) = (spec.public()[i][m], spec.dealt()[i][lambda]);
+                        let sum: i32 = p.iter().zip(d).map(|(p, d)| p * d).sum();
+                        f64::from(sum) * power_of_two(-((w.dealt + w.public) as i32))
+                    };
+                    let got: f64 = spec.waves.iter().enumerate().map(product).sum();
+                    worst = worst.max((got - spec.value(m as i64 - lambda as i64)).abs());
+                }
+            }
+            assert!(worst <= bound && worst > bound / 8.0, "{worst} of {bound}: {:?}", spec.waves);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod attention;
+mod baselines;
 mod bits;
 mod choice;
 mod freshness;

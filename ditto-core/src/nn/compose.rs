@@ -13,7 +13,7 @@ mod truncate;
 pub(crate) use attention::softmax_attend;
 pub(crate) use choice::{greater, relu, select};
 pub(crate) use norm::{mean_rows, normalize, standardize};
-pub(crate) use pointwise::{activation, apply_plan, difference_bits, pointwise};
+pub(crate) use pointwise::{activation, apply_plan, pointwise};
 pub(crate) use truncate::truncate;
 
 /// A share and how many of its bits are fractional.

@@ -83,6 +83,29 @@ fn what_signs_cost_in_a_ring_of_64_bits() {
     }
 }
 
+case!(Rest[W] { table: Lookup }: W => u32, |c, ctx, x| {
+    let (word, rest) = P::lookup_with_rest::<W, u32>(&ctx.step("look")?, &x[0], &c.table, 30)?;
+    let word = P::open_bits(&ctx.step("open")?, &word)?;
+    let index = P::part_of_bits(&word, 3, c.table.index_bits())?;
+    let index = P::bits_to_arithmetic::<u64, u32>(&ctx.step("index")?, &index, 30 - c.table.dropped())?;
+    let index = P::shift_up_additive(&index, c.table.dropped())?;
+    P::remask(&ctx.step("remask")?, &P::add_additive(&index, &P::additive(ctx, &rest)?)?)
+});
+
+#[test]
+fn index_and_rest_make_the_value() {
+    for (drop, index) in [(1, 1), (3, 4), (9, 5), (1, 12)] {
+        // The word tells the index, above three bits of something else.
+        let words = (0..1u64 << index).map(|i| i << 3 | i * 5 % 8).collect();
+        let table = Lookup::new(drop, index + 3, words).expect("a table");
+        let k = drop + index + 2;
+        // The highest index has none above it.
+        let x: Vec<i64> = (0..(1 << (drop + index)) - (1 << drop)).step_by(3).collect();
+        let out = with_word!(k, W => check(&Rest::<W>::new(table), &[Input::new(k, x.clone())], 0));
+        assert_eq!(out.values, x, "drop {drop} index {index}");
+    }
+}
+
 case!(Select[W] {}: W => W, |c, ctx, x| {
     let s = P::msb(&ctx.step("msb")?, &x[0])?;
     let s = P::open_bits(&ctx.step("open")?, &s)?;

@@ -10,7 +10,9 @@ use super::*;
 use crate::ctx::Ctx;
 use crate::engine::{Meter, Program};
 use crate::error::Result;
-use crate::mpc::{Additive, Bilinear, Evaluator, Lookup, Mask, Masked, Preprocess, Weight, msb};
+use crate::mpc::{
+    Additive, Bilinear, Evaluator, Lookup, Mask, Masked, Preprocess, Share, Signs, Weight, msb,
+};
 use crate::nn::compose::truncate;
 use crate::testing::{Generators, Parties, Script, View, run_with};
 
@@ -420,4 +422,38 @@ impl Parties for Leaky {
 fn a_mask_used_twice_would_be_found() {
     assert_eq!(alike(&Leaky { reuse: false }, &[2], &all(2), |_, _| true), [true; 2]);
     assert_eq!(alike(&Leaky { reuse: true }, &[2], &all(2), |_, _| true), [false; 2]);
+}
+
+case!(TwoSigns[] {}: u8 => u8, |c, ctx, x| {
+    let signs = P::signs(&ctx.step("signs")?, &Signs { drop: 1, bits: 2, add: vec![0, 1] }, &x[0])?;
+    let open = |i: usize| {
+        let row = signs.restructure(&crate::tensor::Slice { axis: 0, start: i, end: i + 1 })?;
+        P::open_bits(&ctx.index("open", i)?, &row.restructure(&crate::tensor::Reshape(x[0].shape()))?)
+    };
+    let number = |i: usize| P::bits_to_arithmetic::<u8, u8>(&ctx.index("number", i)?, &open(i)?, 1);
+    P::remask(&ctx.step("remask")?, &P::add_additive(&number(0)?, &number(1)?)?)
+});
+
+#[test]
+fn several_signs_of_a_value_hide() {
+    hides(&TwoSigns::new(), &[3], &all(3), |_, y| (-1..=0).contains(&y));
+}
+
+case!(ReadAndRest[] {}: u8 => u8, |c, ctx, x| {
+    let table = Lookup::new(1, 1, vec![0, 1])?;
+    let (word, rest) = P::lookup_with_rest::<u8, u8>(&ctx.step("look")?, &x[0], &table, 1)?;
+    let word = P::open_bits(&ctx.step("open")?, &word)?;
+    let slope = P::bits_to_arithmetic::<u64, u8>(&ctx.step("number")?, &word, 1)?;
+    let slope = P::remask(&ctx.step("slope")?, &slope)?;
+    let product = P::product(&ctx.step("product")?, Bilinear::Elementwise, &slope, &rest)?;
+    P::remask(&ctx.step("remask")?, &product)
+});
+
+#[test]
+fn a_lookup_with_its_rest_hides() {
+    // The rest is x modulo 2, and the word the index, which may be one higher where the rest is not 0.
+    hides(&ReadAndRest::new(), &[2], &all(2), |x, y| match x[0] {
+        1 | -1 => (-1..=0).contains(&y),
+        _ => y == 0,
+    });
 }

@@ -234,11 +234,6 @@ fn common_zeros(line: Affine, ring: u32) -> u32 {
     (line.slope | line.offset).trailing_zeros().min(ring - 1)
 }
 
-/// Bits of the argument that [`difference`] reads.
-pub(crate) fn difference_bits(line: Affine, ring: u32) -> u32 {
-    if line.slope == 0 { 1 } else { ring - line.slope.trailing_zeros().min(ring - 1) }
-}
-
 /// `bit (slope x + offset)`: of a constant only the bits that its factor of two leaves are dealt.
 fn difference<P: Primitives>(
     ctx: &Ctx<'_, P>,

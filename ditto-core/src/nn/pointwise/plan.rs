@@ -15,6 +15,11 @@ impl Affine {
         self.slope * x + self.offset
     }
 
+    /// Low bits of the argument that it depends on modulo 2^ring.
+    pub(crate) fn argument_bits(self, ring: u32) -> u32 {
+        if self.slope == 0 { 1 } else { ring - self.slope.trailing_zeros().min(ring - 1) }
+    }
+
     pub(crate) fn minus(self, other: Self) -> Self {
         Self { slope: self.slope - other.slope, offset: self.offset - other.offset }
     }

@@ -264,15 +264,12 @@ impl Problem {
         };
         let ring = plan.ring();
         // Every part reads low bits of the argument; the ring must have those that any of them reads.
-        let line_bits =
-            |a: Affine| if a.slope == 0 { 1 } else { ring.saturating_sub(a.slope.trailing_zeros()) };
+        let read = |a: Affine| a.argument_bits(ring);
         let of_tails = match plan.tails {
             Tails::None => 1,
-            Tails::Low(t) | Tails::High(t) => line_bits(t).max(line_bits(line.minus(t))),
-            Tails::Meeting(l, h) => line_bits(h).max(compose::difference_bits(l.minus(h), ring)),
-            Tails::Both(l, h) => {
-                line_bits(h).max(line_bits(line.minus(h))).max(compose::difference_bits(l.minus(h), ring))
-            }
+            Tails::Low(t) | Tails::High(t) => read(t).max(read(line.minus(t))),
+            Tails::Meeting(l, h) => read(h).max(read(l.minus(h))),
+            Tails::Both(l, h) => read(h).max(read(line.minus(h))).max(read(l.minus(h))),
         };
         let of_middle = match &plan.middle {
             Middle::Nothing => 1,
@@ -280,7 +277,7 @@ impl Problem {
             Middle::Table(table) => table.lookup.dropped() + table.lookup.index_bits(),
         };
         let of_signs = plan.signs.as_ref().map_or(1, |s| s.drop + s.bits);
-        plan.open = line_bits(line).max(of_tails).max(of_middle).max(of_signs);
+        plan.open = read(line).max(of_tails).max(of_middle).max(of_signs);
         (ring <= MAX_RING && plan.open <= MAX_RING).then_some(plan)
     }
 
