@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::settings::Settings;
+use crate::settings::{Settings, StepScale};
 
 /// The ordered list of a program's steps, and the settings that they follow.
 #[derive(Debug, Default)]
@@ -120,6 +120,8 @@ pub struct Ctx<'e, E> {
     /// Lamport depth of this line of control: the longest chain of messages seen so far.
     depth: Arc<AtomicU32>,
     counters: Counters,
+    /// Whether range conditions here and below hold for every input.
+    by_construction: AtomicBool,
 }
 
 impl<'e, E> Ctx<'e, E> {
@@ -131,6 +133,7 @@ impl<'e, E> Ctx<'e, E> {
             id: u32::MAX,
             depth: Arc::default(),
             counters: Counters::default(),
+            by_construction: AtomicBool::new(false),
         }
     }
 
@@ -142,6 +145,26 @@ impl<'e, E> Ctx<'e, E> {
     /// What the program depends on beside its code and its shapes.
     pub fn settings(&self) -> &'e Settings {
         self.steps.settings()
+    }
+
+    /// Scale and range of this step.
+    pub fn scale(&self) -> StepScale {
+        self.settings().quantization.step(&self.path)
+    }
+
+    /// Scale and range of a step below this one.
+    pub(crate) fn scale_of(&self, step: &str) -> StepScale {
+        self.settings().quantization.step(&format!("{}/{step}", self.path))
+    }
+
+    /// Says that range conditions of this step and of those below it hold for every input that kept the conditions
+    /// before them: their distance from the limit is no headroom that data could use up.
+    pub(crate) fn holds_by_construction(&self) {
+        self.by_construction.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn by_construction(&self) -> bool {
+        self.by_construction.load(Ordering::Relaxed)
     }
 
     /// The path of names from the root.
@@ -165,6 +188,7 @@ impl<'e, E> Ctx<'e, E> {
             id,
             depth: self.depth.clone(),
             counters: Counters::default(),
+            by_construction: AtomicBool::new(self.by_construction()),
         })
     }
 

@@ -96,6 +96,18 @@ impl Plan {
         Functions { activation }
     }
 
+    /// Fractional bits of its activations.
+    pub fn activation_fraction(self) -> u32 {
+        struct Activation;
+        impl VisitFormats for Activation {
+            type Out = u32;
+            fn visit<P: Formats>(self) -> u32 {
+                P::Act::F
+            }
+        }
+        self.with_formats(Activation)
+    }
+
     /// Hands its formats to `visitor`.
     pub fn with_formats<V: VisitFormats>(self, visitor: V) -> V::Out {
         match self {

@@ -1,13 +1,14 @@
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Testing;
+use super::{Testing, numbered_lines, progress_bar};
 use clap::Args;
 use ditto_core::net::Limits;
+use ditto_models::calibrate::cosine;
 use ditto_models::plan::Plan;
 use ditto_models::run::{Answer, Launch, Network, Outcome, Phase, RunError, Task, run_private};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 /// Run a checkpoint privately on this machine, beside its float reference
@@ -40,6 +41,10 @@ pub(crate) struct Run {
     /// Number formats and functions
     #[arg(long, value_enum, default_value = "accurate")]
     plan: Plan,
+    /// Scales and ranges that `ditto calibrate` wrote, or `none`; by default quantization.PLAN.json in the model's
+    /// directory if it is there
+    #[arg(long, value_name = "FILE|none")]
+    quantization: Option<PathBuf>,
     /// Also tell the time that this network would add (modelled, not measured)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
@@ -61,6 +66,8 @@ pub(crate) struct Run {
 struct Json<'a> {
     model: String,
     plan: &'a str,
+    /// The file in use.
+    quantization: Option<PathBuf>,
     network: Network,
     results: &'a [Answer],
     reference: &'a [Answer],
@@ -91,9 +98,10 @@ impl Run {
     pub(crate) fn run(self) -> Result<(), RunError> {
         let mut texts = self.text.clone();
         if let Some(file) = &self.file {
-            texts.extend(lines(file)?);
+            texts.extend(numbered_lines(file)?.1);
         }
-        let task = Task::open(&self.model, self.plan, texts)?;
+        let (task, quantization) =
+            Task::open(&self.model, self.plan, texts)?.quantized(self.quantization.as_deref())?;
         let reference = task.reference()?;
         if !self.json {
             self.warn(&task);
@@ -108,7 +116,7 @@ impl Run {
         let mut out = std::io::stdout().lock();
         // A reader that stops early (head, a pager) is no failure of the run.
         let _ = if self.json {
-            writeln!(out, "{}", self.to_json(&outcome, &reference, modelled))
+            writeln!(out, "{}", self.to_json(&outcome, &reference, modelled, quantization))
         } else {
             out.write_all(self.to_text(&outcome, &reference, modelled).as_bytes())
         };
@@ -140,11 +148,18 @@ impl Run {
         })
     }
 
-    fn to_json(&self, outcome: &Outcome, reference: &[Answer], modelled: Option<f64>) -> String {
+    fn to_json(
+        &self,
+        outcome: &Outcome,
+        reference: &[Answer],
+        modelled: Option<f64>,
+        quantization: Option<PathBuf>,
+    ) -> String {
         let (cost, seconds) = (outcome.counted, outcome.seconds);
         let json = Json {
             model: self.model.display().to_string(),
             plan: self.plan.as_str(),
+            quantization,
             network: self.network,
             results: &outcome.answers,
             reference,
@@ -216,30 +231,11 @@ impl Run {
     }
 }
 
-fn lines(file: &Path) -> Result<Vec<String>, RunError> {
-    let content = std::fs::read_to_string(file)
-        .map_err(|source| RunError::File { file: file.display().to_string(), source })?;
-    Ok(content.lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect())
-}
-
 /// The first numbers of a vector.
 fn head(values: &[f32]) -> String {
     let first: Vec<String> = values.iter().take(6).map(|v| format!("{v:+.4}")).collect();
     let more = if values.len() > first.len() { ", .." } else { "" };
     format!("[{}{more}]", first.join(", "))
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
-}
-
-fn progress_bar(visible: bool) -> ProgressBar {
-    let bar = if visible { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:30} {pos}/{len} [{elapsed}]") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn show(bar: &ProgressBar, phase: Phase) {

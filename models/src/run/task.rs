@@ -1,8 +1,10 @@
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ditto_core::session::{Floats, SecureModel, clear};
+use ditto_core::session::{Floats, Manifest, SecureModel, clear, program};
 use ditto_core::tensor::Array;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Job, RunError};
@@ -12,6 +14,7 @@ use crate::config::{BertConfig, Head};
 use crate::embeddings::{BertFloats, Embeddings};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
+use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
 use crate::text::Tokenizer;
 
 /// A checkpoint and texts, with what client and owner know of them.
@@ -27,6 +30,8 @@ pub struct Task {
     pub texts: Vec<String>,
     /// Their summed embeddings, [tokens, hidden] each.
     pub inputs: Vec<Array<f32>>,
+    /// Line of each text in its file, from 1; texts given otherwise count on.
+    pub lines: Vec<usize>,
     /// Texts (from 1) that lost their end because the model takes no longer ones.
     pub truncated: Vec<usize>,
 }
@@ -93,7 +98,45 @@ impl Task {
         let requests = inputs.iter().map(|x| Request { tokens: x.shape().dims()[0] }).collect();
         let architecture = Architecture::new(&config, &head);
         let job = Job { model: ModelSpec { plan, architecture, settings: Arc::default() }, requests };
-        Ok(Self { checkpoint, head, job, texts, inputs, truncated })
+        let lines = (1..=texts.len()).collect();
+        Ok(Self { checkpoint, head, job, texts, inputs, lines, truncated })
+    }
+
+    /// The same with the scales and ranges that an option names: see [`QuantizationFile::find`]. Also returns the file's
+    /// path.
+    pub fn quantized(self, option: Option<&Path>) -> Result<(Self, Option<PathBuf>), RunError> {
+        let (dir, plan) = (self.checkpoint.dir().to_owned(), self.job.model.plan);
+        let Some((path, file)) = QuantizationFile::find(&dir, plan, option)? else { return Ok((self, None)) };
+        if file.weights_sha256 != weights_digest(&self.checkpoint)? {
+            return Err(QuantizationError::Weights { file: path, dir }.into());
+        }
+        let task = Self { job: self.job.with_settings(file.settings()), ..self };
+        task.knows(&path)?;
+        Ok((task, Some(path)))
+    }
+
+    /// Refuses settings of weights and steps that the model does not have: they would be taken for granted.
+    fn knows(&self, path: &Path) -> Result<(), RunError> {
+        struct Names<'a>(&'a Request);
+        impl Visit for Names<'_> {
+            type Out = ditto_core::Result<(HashSet<String>, HashSet<String>)>;
+            fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
+                let weights = Manifest::of(model)?.0.into_iter().map(|e| e.name).collect();
+                let (program, _, _) = program(model, self.0)?;
+                Ok((weights, program.steps.names().iter().cloned().collect()))
+            }
+        }
+        let Some(request) = self.job.requests.first() else { return Ok(()) };
+        let (weights, steps) = self.job.model.with_model(Names(request))?;
+        let quantization = &self.job.model.settings.quantization;
+        let weight = quantization.weights.keys().find(|w| !weights.contains(*w)).map(|w| ("weight", w));
+        let step = quantization.steps.keys().find(|s| !steps.contains(*s)).map(|s| ("step", s));
+        match weight.or(step) {
+            None => Ok(()),
+            Some((what, name)) => {
+                Err(QuantizationError::Unknown { file: path.to_owned(), what, name: name.clone() }.into())
+            }
+        }
     }
 
     /// The weights as floats.
@@ -108,7 +151,7 @@ impl Task {
             type Out = ditto_core::Result<Vec<Array<f32>>>;
             fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
                 let f = clear(model, self.0)?;
-                self.1.iter().zip(self.2).map(|(request, x)| f(request, x.clone())).collect()
+                self.1.par_iter().zip(self.2).map(|(request, x)| f(request, x.clone())).collect()
             }
         }
         let floats = self.floats();
