@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::settings::Settings;
+use crate::settings::{Settings, StepScale};
 
 /// The ordered list of a program's steps, and the settings that they follow.
 #[derive(Debug, Default)]
@@ -116,10 +116,19 @@ pub struct Ctx<'e, E> {
     engine: &'e E,
     steps: &'e Steps,
     path: String,
+    /// The path by which settings know this step: of passes side by side, that of the first.
+    place: String,
     id: u32,
     /// Lamport depth of this line of control: the longest chain of messages seen so far.
     depth: Arc<AtomicU32>,
     counters: Counters,
+    /// Whether range conditions here and below hold for every input.
+    by_construction: AtomicBool,
+}
+
+/// A name below a path.
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 impl<'e, E> Ctx<'e, E> {
@@ -128,9 +137,11 @@ impl<'e, E> Ctx<'e, E> {
             engine,
             steps,
             path: String::new(),
+            place: String::new(),
             id: u32::MAX,
             depth: Arc::default(),
             counters: Counters::default(),
+            by_construction: AtomicBool::new(false),
         }
     }
 
@@ -142,6 +153,31 @@ impl<'e, E> Ctx<'e, E> {
     /// What the program depends on beside its code and its shapes.
     pub fn settings(&self) -> &'e Settings {
         self.steps.settings()
+    }
+
+    /// The path by which settings know this step. Passes that run side by side share the settings of the first.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Scale and range of this step.
+    pub fn scale(&self) -> StepScale {
+        self.settings().quantization.step(&self.place)
+    }
+
+    /// Scale and range of a step below this one.
+    pub(crate) fn scale_of(&self, step: &str) -> StepScale {
+        self.settings().quantization.step(&below(&self.place, step))
+    }
+
+    /// Says that range conditions of this step and of those below it hold for every input that kept the conditions
+    /// before them: their distance from the limit is no headroom that data could use up.
+    pub(crate) fn holds_by_construction(&self) {
+        self.by_construction.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn by_construction(&self) -> bool {
+        self.by_construction.load(Ordering::Relaxed)
     }
 
     /// The path of names from the root.
@@ -156,15 +192,17 @@ impl<'e, E> Ctx<'e, E> {
 
     /// Narrows to a sub-step. Each name may be used once in a scope.
     pub fn step(&self, name: &str) -> Result<Self> {
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
+        let path = below(&self.path, name);
         let id = self.steps.enter(&path)?;
         Ok(Self {
             engine: self.engine,
             steps: self.steps,
             path,
+            place: below(&self.place, name),
             id,
             depth: self.depth.clone(),
             counters: Counters::default(),
+            by_construction: AtomicBool::new(self.by_construction()),
         })
     }
 
@@ -234,7 +272,8 @@ impl<'e, E: Sync> Ctx<'e, E> {
         while items.peek().is_some() {
             let group = items.by_ref().take(ABREAST);
             let passes = group.enumerate().map(|(i, item)| {
-                let pass = self.branch(&format!("{name}.{}", out.len() + i))?;
+                let mut pass = self.branch(&format!("{name}.{}", out.len() + i))?;
+                pass.place = below(&self.place, &format!("{name}.0"));
                 Ok((item, pass))
             });
             let (items, passes): (Vec<I>, Vec<Self>) =

@@ -21,5 +21,5 @@ pub use manifest::{Entry, Manifest, Use};
 pub use model::{SecureModel, program, request_cost};
 pub use owner::share_weights;
 pub use party::{Links, Party, Report, Served};
-pub use plain::{Floats, clear, simulate};
+pub use plain::{Floats, clear, observe, simulate};
 pub use received::Received;

@@ -1,13 +1,19 @@
 //! The command line.
 
+mod calibrate;
+mod check;
 mod inputs;
 mod party;
 mod run;
 mod show;
 
+use std::path::Path;
+
 use clap::{Args, Parser, Subcommand};
 use ditto_core::prg::Randomness;
-use ditto_models::run::RunError;
+use ditto_models::plan::Plan;
+use ditto_models::run::{RunError, Task};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Private Transformer inference on three servers.
 ///
@@ -23,6 +29,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Calibrate(calibrate::Calibrate),
+    Check(check::Check),
     #[command(hide = true)]
     Party(party::Party),
 }
@@ -46,10 +54,35 @@ impl Testing {
     }
 }
 
+/// Texts of a file, one per line, with their line numbers from 1; empty lines are skipped.
+fn numbered_lines(file: &Path) -> Result<(Vec<usize>, Vec<String>), RunError> {
+    let content = std::fs::read_to_string(file)
+        .map_err(|source| RunError::File { file: file.display().to_string(), source })?;
+    let lines = content.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+    Ok(lines.map(|(i, l)| (i + 1, l.to_owned())).unzip())
+}
+
+/// A checkpoint and the texts of a file.
+fn task_of_file(dir: &Path, plan: Plan, file: &Path) -> Result<Task, RunError> {
+    let (lines, texts) = numbered_lines(file)?;
+    Ok(Task { lines, ..Task::open(dir, plan, texts)? })
+}
+
+/// A bar for people who watch, hidden from all others.
+fn progress_bar(visible: bool) -> ProgressBar {
+    let bar = if visible { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:30} {pos}/{len} [{elapsed}]") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 impl Cli {
     pub(crate) fn run(self) -> Result<(), RunError> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Calibrate(calibrate) => calibrate.run(),
+            Command::Check(check) => check.run(),
             Command::Party(party) => party.run(),
         }
     }

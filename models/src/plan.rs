@@ -5,7 +5,7 @@
 
 use clap::ValueEnum;
 use ditto_core::fixed::Ring;
-use ditto_core::nn::Activation;
+use ditto_core::nn::{Activation, Softmax};
 use ditto_core::{Fixed, Fx, Z};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ pub enum Plan {
 pub struct Functions {
     /// The activation of the feed-forward part.
     pub activation: Activation,
+    /// How scores become weights.
+    pub softmax: Softmax,
 }
 
 /// Something to do with formats that are known only at run time.
@@ -93,7 +95,19 @@ impl Plan {
             Self::Ditto => Activation::Quad,
             Self::Accurate | Self::DittoGelu => Activation::Gelu,
         };
-        Functions { activation }
+        Functions { activation, softmax: Softmax::Exact }
+    }
+
+    /// Fractional bits of its activations.
+    pub fn activation_fraction(self) -> u32 {
+        struct Activation;
+        impl VisitFormats for Activation {
+            type Out = u32;
+            fn visit<P: Formats>(self) -> u32 {
+                P::Act::F
+            }
+        }
+        self.with_formats(Activation)
     }
 
     /// Hands its formats to `visitor`.

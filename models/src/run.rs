@@ -12,9 +12,11 @@ pub use party::party_process;
 pub use private::{Outcome, Phase, Seconds, run_private};
 pub use task::Task;
 
+use crate::calibrate::Unsafe;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::input::InputError;
+use crate::quantization::QuantizationError;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,30 @@ pub enum RunError {
     /// A protocol, an engine or the transport.
     #[error(transparent)]
     Core(#[from] ditto_core::Error),
+    /// A text that could not be read through.
+    #[error("text {index}")]
+    Read {
+        /// Which text, from 1.
+        index: usize,
+        /// The cause.
+        source: ditto_core::Error,
+    },
+    /// A quantization file.
+    #[error(transparent)]
+    Quantization(#[from] QuantizationError),
+    /// A checkpoint that cannot be run safely.
+    #[error(transparent)]
+    Unsafe(#[from] Unsafe),
+    /// Range conditions that other texts broke.
+    #[error(
+        "{count} range condition(s) failed, first at step `{step}`: the quantization does not hold for these texts"
+    )]
+    Violated {
+        /// How many.
+        count: usize,
+        /// The worst.
+        step: String,
+    },
     /// A party's process could not be started or spoken to.
     #[error("party {role}: {what}")]
     Process {

@@ -61,6 +61,13 @@ impl Engine for Clear {
     fn add_sums<R: Ring>(a: &Array<f32>, b: &Array<f32>) -> Result<Array<f32>> {
         broadcast_zip(a, b, "add", |a, b| a + b)
     }
+    // A float is the same number at every scale.
+    fn raise<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(x.clone())
+    }
+    fn raise_sum<R: Ring>(a: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(a.clone())
+    }
     fn as_sum<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
         Ok(x.clone())
     }

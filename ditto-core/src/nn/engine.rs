@@ -70,6 +70,10 @@ pub trait Engine: Sized + Sync + 'static {
     fn sub<R: Ring>(x: &Self::Repr<R>, y: &Self::Repr<R>) -> Result<Self::Repr<R>>;
     /// `a + b` of sums at one scale.
     fn add_sums<R: Ring>(a: &Self::Sum<R>, b: &Self::Sum<R>) -> Result<Self::Sum<R>>;
+    /// `2^up x` in the same ring, which must hold it.
+    fn raise<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>, up: u32) -> Result<Self::Repr<R>>;
+    /// `2^up a` of a sum.
+    fn raise_sum<R: Ring>(a: &Self::Sum<R>, up: u32) -> Result<Self::Sum<R>>;
     /// `x` as a sum with `up` more fractional bits.
     fn as_sum<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>, up: u32) -> Result<Self::Sum<R>>;
     /// `x W`.
@@ -168,6 +172,14 @@ impl<P: Primitives> Engine for P {
     }
     fn add_sums<R: Ring>(a: &Self::Sum<R>, b: &Self::Sum<R>) -> Result<Self::Sum<R>> {
         P::add_additive(a, b)
+    }
+    fn raise<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>, up: u32) -> Result<Self::Repr<R>> {
+        let limit = power_of_two(R::K as i32 - 1 - up as i32);
+        P::claim(ctx, "shift to a finer scale", x, 0, -limit, limit)?;
+        P::mul_public(x, 1 << up)
+    }
+    fn raise_sum<R: Ring>(a: &Self::Sum<R>, up: u32) -> Result<Self::Sum<R>> {
+        P::mul_public_additive(a, 1 << up)
     }
     fn as_sum<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>, up: u32) -> Result<Self::Sum<R>> {
         P::mul_public_additive(&P::additive(ctx, x)?, 1 << up)

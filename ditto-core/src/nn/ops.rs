@@ -12,6 +12,25 @@ pub(super) fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32>
     if lhs == rhs { Ok(lhs) } else { Err(Error::Exponent { op, lhs, rhs }) }
 }
 
+/// Two tensors at the finer of their scales: the coarser one is shifted up, if it has room for that.
+fn aligned<E: Engine, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    op: &'static str,
+    x: &Tensor<E, T>,
+    y: &Tensor<E, T>,
+) -> Result<(Tensor<E, T>, Tensor<E, T>)> {
+    let exponent = x.exponent.min(y.exponent);
+    let at = |t: &Tensor<E, T>| {
+        let up = i64::from(t.exponent) - i64::from(exponent);
+        match u32::try_from(up).ok().filter(|&up| up < T::K - 1) {
+            Some(0) => Ok(t.clone()),
+            Some(up) => Ok(Tensor::with_exponent(E::raise::<T::Ring>(ctx, &t.repr, up)?, exponent)),
+            None => Err(Error::Exponent { op, lhs: x.exponent, rhs: y.exponent }),
+        }
+    };
+    Ok((at(x)?, at(y)?))
+}
+
 /// A public exponent of 2^e on x moved into its fractional bits: F - e.
 pub(super) fn effective(op: &'static str, fraction: u32, exponent: i32) -> Result<u32> {
     let bits = u32::try_from(i64::from(fraction) - i64::from(exponent)).ok().filter(|&bits| bits <= 128);
@@ -23,16 +42,24 @@ fn sum_of_exponents(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
     lhs.checked_add(rhs).ok_or(Error::Exponent { op, lhs, rhs })
 }
 
-/// `x + y`. Local. PyTorch: `x + y`.
-pub fn add<E: Engine, T: Fixed>(x: &Tensor<E, T>, y: &Tensor<E, T>) -> Result<Tensor<E, T>> {
-    let exponent = same_exponent("add", x.exponent, y.exponent)?;
-    Ok(Tensor::with_exponent(E::add(&x.repr, &y.repr)?, exponent))
+/// `x + y`, at the finer of two exponents. Local. PyTorch: `x + y`.
+pub fn add<E: Engine, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, T>,
+    y: &Tensor<E, T>,
+) -> Result<Tensor<E, T>> {
+    let (x, y) = aligned(ctx, "add", x, y)?;
+    Ok(Tensor::with_exponent(E::add(&x.repr, &y.repr)?, x.exponent))
 }
 
-/// `x - y`. Local. PyTorch: `x - y`.
-pub fn sub<E: Engine, T: Fixed>(x: &Tensor<E, T>, y: &Tensor<E, T>) -> Result<Tensor<E, T>> {
-    let exponent = same_exponent("subtract", x.exponent, y.exponent)?;
-    Ok(Tensor::with_exponent(E::sub(&x.repr, &y.repr)?, exponent))
+/// `x - y`, at the finer of two exponents. Local. PyTorch: `x - y`.
+pub fn sub<E: Engine, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, T>,
+    y: &Tensor<E, T>,
+) -> Result<Tensor<E, T>> {
+    let (x, y) = aligned(ctx, "subtract", x, y)?;
+    Ok(Tensor::with_exponent(E::sub(&x.repr, &y.repr)?, x.exponent))
 }
 
 fn bilinear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
@@ -132,6 +159,7 @@ pub fn softmax_attend<E: Engine, S: Unscaled<E>, V: Fixed, T: Fixed>(
     values: &Tensor<E, V>,
 ) -> Result<Tensor<E, T>> {
     let fraction = effective("softmax", S::FRACTION, scores.exponent())?;
+    let exponent = ctx.scale().exponent;
     let out = E::softmax_attend::<S::Ring, V::Ring, T::Ring>(
         ctx,
         kind,
@@ -139,9 +167,9 @@ pub fn softmax_attend<E: Engine, S: Unscaled<E>, V: Fixed, T: Fixed>(
         fraction,
         &values.repr,
         effective("softmax", V::F, values.exponent)?,
-        T::F,
+        effective("softmax", T::F, exponent)?,
     )?;
-    Ok(Tensor::new(out))
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// Layer normalisation over the last axis, with gain and bias. PyTorch: `nn.LayerNorm`.
@@ -153,9 +181,15 @@ pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>,
     use super::Rescale;
     let fraction = effective("layer_norm", X::FRACTION, x.exponent())?;
     let standard = ctx.step("standardize")?;
-    // As many fractional bits as the bias allows the product to have.
-    let rows = E::standardize::<X::Ring, G::Ring>(&standard, &x.sum(&standard)?, fraction, w.epsilon, G::F)?;
-    let rows = Tensor::<E, G>::new(rows);
+    let exponent = standard.scale().exponent;
+    let rows = E::standardize::<X::Ring, G::Ring>(
+        &standard,
+        &x.sum(&standard)?,
+        fraction,
+        w.epsilon,
+        effective("layer_norm", G::F, exponent)?,
+    )?;
+    let rows = Tensor::<E, G>::with_exponent(rows, exponent);
     mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)?.rescale(ctx, "rescale")
 }
 
@@ -166,8 +200,10 @@ pub fn activation<E: Engine, X: Unscaled<E>, T: Fixed>(
     x: &X,
 ) -> Result<Tensor<E, T>> {
     let fraction = effective("activation", X::FRACTION, x.exponent())?;
-    let out = E::activation::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, T::F)?;
-    Ok(Tensor::new(out))
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("activation", T::F, exponent)?;
+    let out = E::activation::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// A pointwise function of the author's own; see [`Pointwise`] for what it costs and how far it errs.
@@ -177,17 +213,26 @@ pub fn pointwise<E: Engine, X: Unscaled<E>, T: Fixed>(
     x: &X,
 ) -> Result<Tensor<E, T>> {
     let fraction = effective("pointwise", X::FRACTION, x.exponent())?;
-    Ok(Tensor::new(E::pointwise::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, T::F)?))
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("pointwise", T::F, exponent)?;
+    let out = E::pointwise::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// Mean over the first axis of [n, d]: mean pooling of tokens. PyTorch: `x.mean(0)`.
 pub fn mean_rows<E: Engine, A: Fixed, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, T>> {
     let fraction = effective("mean_rows", A::F, x.exponent)?;
-    Ok(Tensor::new(E::mean_rows::<A::Ring, T::Ring>(ctx, &x.repr, fraction, T::F)?))
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("mean_rows", T::F, exponent)?;
+    let out = E::mean_rows::<A::Ring, T::Ring>(ctx, &x.repr, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// Rows scaled to Euclidean length 1. PyTorch: `nn.functional.normalize(x, dim=-1)`.
 pub fn normalize<E: Engine, A: Fixed, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, T>> {
     let fraction = effective("normalize", A::F, x.exponent)?;
-    Ok(Tensor::new(E::normalize::<A::Ring, T::Ring>(ctx, &x.repr, fraction, T::F)?))
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("normalize", T::F, exponent)?;
+    let out = E::normalize::<A::Ring, T::Ring>(ctx, &x.repr, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
 }

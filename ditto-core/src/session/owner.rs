@@ -54,7 +54,7 @@ fn masked<W: RingWord>(
         (Use::Matrix, &[inputs, outputs]) => matrix(floats, &entry.name, inputs, outputs, entry.scale)?,
         _ => tensor(floats, &entry.name, &entry.shape, entry.scale)?,
     };
-    let values = quantize(&entry.name, &values, entry.width, entry.fraction)?;
+    let values = quantize(&entry.name, &values, entry.width, entry.fraction as i32 - entry.exponent)?;
     let mut m = words::<W>(&values, entry.width).into_vec();
     for prg in masks {
         let mask: Vec<W> = prg.words(index as u32, 0, m.len(), entry.width);

@@ -2,15 +2,15 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Testing;
 use super::inputs::Inputs;
 use super::show::show;
+use super::{Testing, progress_bar};
 use clap::Args;
 use ditto_core::net::Limits;
 use ditto_models::answer::Answer;
 use ditto_models::plan::Plan;
 use ditto_models::run::{Launch, Network, Outcome, Phase, RunError, Task, run_private};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 /// Run a checkpoint privately on this machine, beside its float reference
@@ -56,6 +56,10 @@ pub(crate) struct Run {
     /// Number formats and functions
     #[arg(long, value_enum, default_value = "accurate")]
     plan: Plan,
+    /// Scales and ranges that `ditto calibrate` wrote, or `none`; by default quantization.PLAN.json in the model's
+    /// directory if it is there
+    #[arg(long, value_name = "FILE|none")]
+    quantization: Option<PathBuf>,
     /// Also tell the time that this network would add (modelled, not measured)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
@@ -77,6 +81,8 @@ pub(crate) struct Run {
 struct Json<'a> {
     model: String,
     plan: &'a str,
+    /// The file in use.
+    quantization: Option<PathBuf>,
     network: Network,
     results: &'a [Answer],
     reference: &'a [Answer],
@@ -105,7 +111,9 @@ struct JsonSeconds {
 
 impl Run {
     pub(crate) fn run(self) -> Result<(), RunError> {
-        let task = Task::open(&self.model, self.plan, self.inputs.read()?)?.batched(self.batch.into())?;
+        let (task, quantization) = Task::open(&self.model, self.plan, self.inputs.read()?)?
+            .batched(self.batch.into())?
+            .quantized(self.quantization.as_deref())?;
         let reference = task.reference()?;
         if !self.json {
             self.warn(&task);
@@ -120,7 +128,7 @@ impl Run {
         let mut out = std::io::stdout().lock();
         // A reader that stops early (head, a pager) is no failure of the run.
         let _ = if self.json {
-            writeln!(out, "{}", self.to_json(&outcome, &reference, modelled))
+            writeln!(out, "{}", self.to_json(&outcome, &reference, modelled, quantization))
         } else {
             out.write_all(self.to_text(&outcome, &reference, modelled).as_bytes())
         };
@@ -152,11 +160,18 @@ impl Run {
         })
     }
 
-    fn to_json(&self, outcome: &Outcome, reference: &[Answer], modelled: Option<f64>) -> String {
+    fn to_json(
+        &self,
+        outcome: &Outcome,
+        reference: &[Answer],
+        modelled: Option<f64>,
+        quantization: Option<PathBuf>,
+    ) -> String {
         let (cost, seconds) = (outcome.counted, outcome.seconds);
         let json = Json {
             model: self.model.display().to_string(),
             plan: self.plan.as_str(),
+            quantization,
             network: self.network,
             results: &outcome.answers,
             reference,
@@ -204,14 +219,6 @@ impl Run {
         let _ = writeln!(out, "  memory   {} at most (P0, P1, P2)", rss.join(", "));
         out
     }
-}
-
-fn progress_bar(visible: bool) -> ProgressBar {
-    let bar = if visible { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:30} {pos}/{len} [{elapsed}]") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn advance(bar: &ProgressBar, phase: Phase) {

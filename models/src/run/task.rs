@@ -1,8 +1,11 @@
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ditto_core::session::{Floats, SecureModel, clear};
+use ditto_core::Settings;
+use ditto_core::session::{Floats, Manifest, SecureModel, clear, program};
 use ditto_core::tensor::Array;
+use rayon::prelude::*;
 
 use super::{Job, RunError};
 use crate::answer::Answer;
@@ -13,6 +16,7 @@ use crate::embeddings::{BertFloats, Embeddings};
 use crate::input::{Input, Prepared, Preparer};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
+use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
 use crate::text::Tokenizer;
 
 /// A checkpoint and texts, with what client and owner know of them.
@@ -28,6 +32,8 @@ pub struct Task {
     pub texts: Vec<Prepared>,
     /// The summed embeddings of every request, [rows, hidden] each.
     pub inputs: Vec<Array<f32>>,
+    /// Line of each text in its file, from 1; texts given otherwise count on.
+    pub lines: Vec<usize>,
     /// Texts (from 1) that lost their end because the model takes no longer ones.
     pub truncated: Vec<usize>,
     tokenizer: Tokenizer,
@@ -68,6 +74,7 @@ impl Task {
             checkpoint,
             head,
             job,
+            lines: (1..=texts.len()).collect(),
             texts,
             inputs,
             tokenizer,
@@ -89,6 +96,49 @@ impl Task {
         Ok(Self { job: Job { requests, ..self.job }, inputs, ..self })
     }
 
+    /// The same under other settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Arc<Settings>) -> Self {
+        Self { job: self.job.with_settings(settings), ..self }
+    }
+
+    /// The same with the scales and ranges that an option names: see [`QuantizationFile::find`]. Also returns the file's
+    /// path.
+    pub fn quantized(self, option: Option<&Path>) -> Result<(Self, Option<PathBuf>), RunError> {
+        let (dir, plan) = (self.checkpoint.dir().to_owned(), self.job.model.plan);
+        let Some((path, file)) = QuantizationFile::find(&dir, plan, option)? else { return Ok((self, None)) };
+        if file.weights_sha256 != weights_digest(&self.checkpoint)? {
+            return Err(QuantizationError::Weights { file: path, dir }.into());
+        }
+        let task = self.with_settings(file.settings());
+        task.knows(&path)?;
+        Ok((task, Some(path)))
+    }
+
+    /// Refuses settings of weights and steps that the model does not have: they would be taken for granted.
+    fn knows(&self, path: &Path) -> Result<(), RunError> {
+        struct Names<'a>(&'a Request);
+        impl Visit for Names<'_> {
+            type Out = ditto_core::Result<(HashSet<String>, HashSet<String>)>;
+            fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
+                let weights = Manifest::of(model)?.0.into_iter().map(|e| e.name).collect();
+                let (program, _, _) = program(model, self.0)?;
+                Ok((weights, program.steps.names().iter().cloned().collect()))
+            }
+        }
+        let Some(request) = self.job.requests.first() else { return Ok(()) };
+        let (weights, steps) = self.job.model.with_model(Names(request))?;
+        let quantization = &self.job.model.settings.quantization;
+        let weight = quantization.weights.keys().find(|w| !weights.contains(*w)).map(|w| ("weight", w));
+        let step = quantization.steps.keys().find(|s| !steps.contains(*s)).map(|s| ("step", s));
+        match weight.or(step) {
+            None => Ok(()),
+            Some((what, name)) => {
+                Err(QuantizationError::Unknown { file: path.to_owned(), what, name: name.clone() }.into())
+            }
+        }
+    }
+
     /// The weights as floats.
     pub fn floats(&self) -> BertFloats<'_> {
         BertFloats(&self.checkpoint)
@@ -101,7 +151,7 @@ impl Task {
             type Out = ditto_core::Result<Vec<Array<f32>>>;
             fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
                 let f = clear(model, self.0)?;
-                self.1.iter().zip(self.2).map(|(request, x)| f(request, x.clone())).collect()
+                self.1.par_iter().zip(self.2).map(|(request, x)| f(request, x.clone())).collect()
             }
         }
         let floats = self.floats();

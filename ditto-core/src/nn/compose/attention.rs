@@ -11,12 +11,14 @@ use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{Bilinear, Share};
 use crate::nn::Softmax;
+use crate::observe::VALUES;
 use crate::primitives::{Primitives, RingWord};
+use crate::public_math::power_of_two;
 use crate::tensor::{Array, Reshape, Shape, SumLast};
 
 /// Fractional bits of the argument of an exponential.
 const SCORE_FRACTION: u32 = 12;
-/// Values and results stay below 2^6 in magnitude.
+/// Values and results stay below 2^6 in magnitude, unless the settings say otherwise.
 const LOG_VALUE: u32 = 6;
 
 /// `softmax(scores) values`; see [`Softmax`].
@@ -59,6 +61,8 @@ struct Weights<'a, S> {
     sum_width: u32,
     /// The sum of a row is at least 2^low.
     low: i32,
+    /// Values are below 2^log_value in magnitude.
+    log_value: i32,
     /// Fractional bits of the weighted sum.
     product_fraction: u32,
     /// Ring of the weighted sum and its quotient.
@@ -85,10 +89,14 @@ fn attend<P: Primitives, T: RingWord>(
     };
     let (reciprocal, y) = ctx.join(
         ("reciprocal", |ctx| {
+            // The sum of weights of which the largest is not small.
+            ctx.holds_by_construction();
             let sum = weights.share.restructure(&SumLast)?;
             inverse(ctx, &P::reduce::<u64, u64>(&sum, weights.sum_width)?, &spec)
         }),
         ("values", |ctx| {
+            let limit = power_of_two(weights.log_value);
+            P::claim(ctx, VALUES, values.share, values.fraction, -limit, limit)?;
             let y = P::product(&ctx.step("product")?, Bilinear::MatMul, weights.share, values.share)?;
             let drop = weights.fraction + values.fraction - weights.product_fraction;
             truncate::<P, u64, u64>(ctx, &y, drop, weights.ring)

@@ -1,6 +1,7 @@
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{Lookup, MAX_INDEX_BITS, Segments, Share};
+use crate::observe::INVERSE;
 use crate::primitives::Primitives;
 use crate::public_math::power_of_two;
 
@@ -130,7 +131,7 @@ pub(crate) fn inverse<P: Primitives>(
     spec: &InverseSpec,
 ) -> Result<P::Masked<u64>> {
     let segments = spec.segments()?;
-    P::claim(ctx, "inverse", x, spec.fraction, power_of_two(spec.low), power_of_two(spec.high))?;
+    P::claim(ctx, INVERSE, x, spec.fraction, power_of_two(spec.low), power_of_two(spec.high))?;
     let (wide, guess) = ctx.join(
         ("lift", |ctx| P::upcast::<u64, u128>(ctx, x, segments.width)),
         ("guess", |ctx| {

@@ -10,17 +10,74 @@ use crate::tensor::{Permute, Reshape, Shape, SumLast};
 
 /// Fractional bits of the numbers that statistics are made of.
 const FRACTION: u32 = 12;
-/// Variances and squared lengths lie in [2^-12, 2^10) after scaling by (d / 2^ceil(log2 d))^2 > 1/4.
+/// Variances and squared lengths lie in [2^-12, 2^10), unless the settings say otherwise; a variance after scaling by
+/// (d / 2^ceil(log2 d))^2 > 1/4.
 const LOW: i32 = -12;
 const HIGH: i32 = 10;
 /// Fractional bits of a variance.
 const VARIANCE_FRACTION: u32 = 22;
-/// Fractional bits of an inverse square root; at least 2^-5.
+/// Fractional bits of an inverse square root of a number below 2^10.
 const RSQRT_FRACTION: u32 = 17;
+/// Largest range of squares.
+const HIGHEST: i32 = 22;
+/// Fractional bits that the smallest square must have left.
+const LEAST: i32 = 8;
 /// Ring of a quotient, where rows and result are in smaller ones.
 const WIDE: u32 = 48;
 /// The ring in which everything stays if rows and result are there.
 const WHOLE: u32 = 64;
+
+/// The range of squares, and the formats that go with it.
+struct Squares {
+    low: i32,
+    high: i32,
+    /// What is above 2^10 goes with fewer fractional bits: half as many octaves of the rows.
+    coarser: u32,
+}
+
+impl Squares {
+    /// From the range of the step `root` below this one.
+    fn of<P>(ctx: &Ctx<'_, P>) -> Result<Self> {
+        let scale = ctx.scale_of("root");
+        let (low, high) = (scale.low.unwrap_or(LOW), scale.range.unwrap_or(HIGH));
+        let coarser = (high - HIGH).max(0).unsigned_abs().div_ceil(2);
+        let squares = Self { low, high, coarser };
+        // A table for each third of the octaves.
+        if high > HIGHEST || high - low < 3 || low + (squares.fraction() as i32) < LEAST {
+            return Err(Error::Unsupported("a normalisation of rows with this range"));
+        }
+        Ok(squares)
+    }
+
+    /// Fractional bits of squares.
+    fn fraction(&self) -> u32 {
+        VARIANCE_FRACTION - 2 * self.coarser
+    }
+
+    /// Fractional bits of inverse roots.
+    fn root_fraction(&self) -> u32 {
+        RSQRT_FRACTION + self.coarser
+    }
+
+    fn inverse_root<P: Primitives>(
+        &self,
+        ctx: &Ctx<'_, P>,
+        x: &P::Masked<u64>,
+        ring: u32,
+    ) -> Result<P::Masked<u64>> {
+        let spec = InverseSpec {
+            kind: Inverse::Rsqrt,
+            fraction: self.fraction(),
+            low: self.low,
+            high: self.high,
+            out_fraction: self.root_fraction(),
+            out_width: ring,
+            index: 13,
+            steps: 1,
+        };
+        inverse(ctx, x, &spec)
+    }
+}
 
 /// x [..] as [.., 1].
 fn column<P: Primitives>(x: &P::Masked<u64>) -> Result<P::Masked<u64>> {
@@ -42,20 +99,22 @@ struct Statistics {
 
 impl Statistics {
     /// For rows of 2^log_d numbers in Z_{2^k}.
-    fn new(log_d: u32, k: u32, out_fraction: u32, out_width: u32) -> Result<Self> {
+    fn new(squares: &Squares, log_d: u32, k: u32, out_fraction: u32, out_width: u32) -> Result<Self> {
+        let (finest, root) = (FRACTION - squares.coarser, squares.root_fraction());
+        // Bits of a variance, and what its sum needs beside the rows' fraction.
+        let high = (2 + 2 * log_d).saturating_add_signed(squares.high);
         let formats = if k == WHOLE && out_width == WHOLE {
             // As many fractional bits as the ring holds.
-            let most = WHOLE.saturating_sub(2 + HIGH as u32 + 2 * log_d) / 2;
-            Self { fraction: out_fraction.max(FRACTION).min(most), width: WHOLE, ring: WHOLE }
+            let most = WHOLE.saturating_sub(high) / 2;
+            Self { fraction: out_fraction.max(finest).min(most), width: WHOLE, ring: WHOLE }
         } else {
             // Short rows need less, but the centred rows must fill the quotient's ring.
-            let width = (2 + 2 * log_d + 2 * FRACTION + HIGH as u32).max(WIDE);
-            Self { fraction: FRACTION, width, ring: WIDE }
+            Self { fraction: finest, width: (high + 2 * finest).max(WIDE), ring: WIDE }
         };
         let fits = formats.width <= WHOLE
-            && formats.fraction >= FRACTION
-            && formats.fraction + log_d + RSQRT_FRACTION + 8 <= formats.ring
-            && out_fraction <= formats.fraction + log_d + RSQRT_FRACTION;
+            && formats.fraction >= finest
+            && formats.fraction + log_d + root + 8 <= formats.ring
+            && out_fraction <= formats.fraction + log_d + root;
         if fits { Ok(formats) } else { Err(Error::Unsupported("a normalisation of rows so long or so fine")) }
     }
 }
@@ -63,12 +122,14 @@ impl Statistics {
 /// Rows less their mean, over their standard deviation.
 ///
 /// # Inputs
-/// `x` [.., d], a sum at `fraction`, with |x| < 2^(k-2-fraction) and row variance in [2^-10, 2^10).
+/// `x` [.., d], a sum at `fraction`, with |x| < 2^(k-2-fraction) and row variance in [2^-10, 2^10). Other bounds of the
+/// variance, scaled by (d / 2^ceil(log2 d))^2, come as the range of the step `root` below this one, within [2^-14, 2^10), or [2^(high - 24), 2^high) up to high = 22.
 /// # Output
 /// `(x - mean) / sqrt(variance + epsilon)` at `out_fraction` in Z_{2^out_width}; |result| < 64.
 /// # Error
 /// Input rounded to 2^-f, factor relative 2^-9 (measured: 2^-9.8 at worst over the range of variances), plus 1 ulp. f = 12;
-/// with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d).
+/// with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d). A range above 2^10 costs half a bit of
+/// f per bit; a range of fewer octaves makes the factor finer (see the inverse).
 /// # Protocol
 /// Truncate to f fractional bits in a ring that holds d sum x^2 - (sum x)^2 exactly; open that per row, take its
 /// inverse root, multiply with the centred rows d x - sum x. With x and result in Z_{2^64} all this stays there.
@@ -92,42 +153,29 @@ pub(crate) fn standardize<P: Primitives, W: RingWord, T: RingWord>(
     if d == 0 {
         return Err(Error::Unsupported("a normalisation of empty rows"));
     }
-    let formats = Statistics::new(log_d, x.width(), out_fraction, out_width)?;
+    let squares = Squares::of(ctx)?;
+    let formats = Statistics::new(&squares, log_d, x.width(), out_fraction, out_width)?;
     let f = formats.fraction;
     let x = if fraction < f { P::mul_public_additive(x, 1 << (f - fraction))? } else { x.clone() };
     let x: P::Masked<u64> = truncate(&ctx.step("widen")?, &x, fraction.saturating_sub(f), formats.width)?;
 
     let sum = x.restructure(&SumLast)?;
-    let squares = P::product(&ctx.step("squares")?, Bilinear::RowDot, &x, &x)?;
+    let dot = P::product(&ctx.step("squares")?, Bilinear::RowDot, &x, &x)?;
     let square = P::product(&ctx.step("mean")?, Bilinear::Elementwise, &sum, &sum)?;
     let variance =
-        P::add_additive(&P::mul_public_additive(&squares, d as i64)?, &P::mul_public_additive(&square, -1)?)?;
+        P::add_additive(&P::mul_public_additive(&dot, d as i64)?, &P::mul_public_additive(&square, -1)?)?;
     // In units of 2^-2f / d^2.
     let epsilon = (epsilon * power_of_two(2 * f as i32) * (d * d) as f64).round_ties_even() as i64;
     let variance = P::add_public_additive(ctx, &variance, epsilon)?;
-    let drop = 2 * log_d + 2 * f - VARIANCE_FRACTION;
+    let drop = 2 * log_d + 2 * f - squares.fraction();
     let variance = P::remask(&ctx.step("variance")?, &P::shrink(ctx, &variance, drop)?)?;
-    let root = inverse_root(&ctx.step("root")?, &variance, formats.ring)?;
+    let root = squares.inverse_root(&ctx.step("root")?, &variance, formats.ring)?;
 
     // d x - sum, times 2^ceil(log2 d) / (d sigma).
     let centred = P::sub(&P::mul_public(&x, d as i64)?, &column::<P>(&sum)?)?;
     let centred = P::reduce::<u64, u64>(&centred, formats.ring)?;
     let z = P::product(&ctx.step("scale")?, Bilinear::Elementwise, &centred, &column::<P>(&root)?)?;
-    truncate(&ctx.step("rescale")?, &z, f + log_d + RSQRT_FRACTION - out_fraction, out_width)
-}
-
-fn inverse_root<P: Primitives>(ctx: &Ctx<'_, P>, x: &P::Masked<u64>, ring: u32) -> Result<P::Masked<u64>> {
-    let spec = InverseSpec {
-        kind: Inverse::Rsqrt,
-        fraction: VARIANCE_FRACTION,
-        low: LOW,
-        high: HIGH,
-        out_fraction: RSQRT_FRACTION,
-        out_width: ring,
-        index: 13,
-        steps: 1,
-    };
-    inverse(ctx, x, &spec)
+    truncate(&ctx.step("rescale")?, &z, f + log_d + squares.root_fraction() - out_fraction, out_width)
 }
 
 /// `x` in a ring for statistics: lifted to 48 bits where its own is smaller.
@@ -138,8 +186,8 @@ fn widen<P: Primitives, W: RingWord>(ctx: &Ctx<'_, P>, x: &P::Masked<W>) -> Resu
 /// Rows scaled to Euclidean length 1.
 ///
 /// # Inputs
-/// `x` [.., d] at `fraction`, row length between 2^-6 and 2^5; in rings of at most 48 bits `fraction` <= 12, in Z_{2^64}
-/// <= 20.
+/// `x` [.., d] at `fraction`, row length between 2^-6 and 2^5 (other bounds of its square come as the range of the step
+/// `root` below this one); in rings of at most 48 bits `fraction` <= 12, in Z_{2^64} <= 20.
 /// # Output
 /// `x / |x|` at `out_fraction` in Z_{2^out_width}.
 /// # Error
@@ -158,9 +206,10 @@ pub(crate) fn normalize<P: Primitives, W: RingWord, T: RingWord>(
     out_fraction: u32,
     out_width: u32,
 ) -> Result<P::Masked<T>> {
+    let range = Squares::of(ctx)?;
     let ring = x.width().max(WIDE);
     let (finest, Some(drop)) =
-        (FRACTION + (ring - WIDE) / 2, (fraction + RSQRT_FRACTION).checked_sub(out_fraction))
+        (FRACTION + (ring - WIDE) / 2, (fraction + range.root_fraction()).checked_sub(out_fraction))
     else {
         return Err(Error::Unsupported("normalising rows to so many fractional bits"));
     };
@@ -170,11 +219,11 @@ pub(crate) fn normalize<P: Primitives, W: RingWord, T: RingWord>(
     let x = widen::<P, W>(ctx, x)?;
     let squares = P::product(&ctx.step("squares")?, Bilinear::RowDot, &x, &x)?;
     let (up, down) =
-        (VARIANCE_FRACTION.saturating_sub(2 * fraction), (2 * fraction).saturating_sub(VARIANCE_FRACTION));
+        (range.fraction().saturating_sub(2 * fraction), (2 * fraction).saturating_sub(range.fraction()));
     let squares = P::mul_public_additive(&squares, 1 << up)?;
     let squares = if down > 0 { P::shrink(ctx, &squares, down)? } else { squares };
     let length = P::remask(&ctx.step("length")?, &squares)?;
-    let root = inverse_root(&ctx.step("root")?, &length, ring)?;
+    let root = range.inverse_root(&ctx.step("root")?, &length, ring)?;
     let z = P::product(&ctx.step("scale")?, Bilinear::Elementwise, &x, &column::<P>(&root)?)?;
     truncate(&ctx.step("rescale")?, &z, drop, out_width)
 }

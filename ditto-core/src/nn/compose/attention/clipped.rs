@@ -81,6 +81,7 @@ pub(super) fn clipped<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
         sum_width: k,
         // The largest is nearly 1.
         low: -1,
+        log_value: LOG_VALUE as i32,
         product_fraction: values.fraction,
         ring: k,
     };
