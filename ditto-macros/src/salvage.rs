@@ -34,7 +34,8 @@ pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<syn::It
             continue;
         }
         // Loops and the like end in a block without a semicolon.
-        let ends = |token: &TokenTree| matches!(token, TokenTree::Group(g) if g.delimiter() == Delimiter::Brace);
+        let ends =
+            |token: &TokenTree| matches!(token, TokenTree::Group(g) if g.delimiter() == Delimiter::Brace);
         for tokens in split(tokens, ends) {
             match read(&tokens) {
                 Ok(read) => stmts.extend(read),

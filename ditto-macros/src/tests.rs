@@ -384,7 +384,9 @@ fn a_function_that_cannot_be_read_keeps_what_can() {
         }
     });
     assert_eq!(out.matches("compile_error").count(), 2, "{out}");
-    for kept in ["pub fn typing < E : ", "w : & Layer < E , P >", "let a : Tensor < E , P :: Act > =", "relu (& ctx"] {
+    for kept in
+        ["pub fn typing < E : ", "w : & Layer < E , P >", "let a : Tensor < E , P :: Act > =", "relu (& ctx"]
+    {
         assert!(out.contains(kept), "{kept} is not in\n{out}");
     }
     let file = syn::parse_str::<syn::File>(&out).expect("valid Rust");
@@ -400,7 +402,13 @@ fn an_interface_with_errors_keeps_the_body() {
         }
     });
     assert_eq!(out.matches("compile_error").count(), 6, "{out}");
-    assert!(out.contains("fn bad < E") && !out.contains("async unsafe") && out.contains("Result < Tensor < E , A > >") && out.contains("linear (& ctx"), "{out}");
+    assert!(
+        out.contains("fn bad < E")
+            && !out.contains("async unsafe")
+            && out.contains("Result < Tensor < E , A > >")
+            && out.contains("linear (& ctx"),
+        "{out}"
+    );
 }
 
 /// Every text of the macros is shown by a compile-fail test, so that a reader of these tests sees what authors see.

@@ -3,8 +3,8 @@
 use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::{
-    AngleBracketedGenericArguments, GenericArgument, GenericParam, Generics, Path, PathArguments, PathSegment, ReturnType, Type, TypeParamBound,
-    WherePredicate, parse_quote,
+    AngleBracketedGenericArguments, GenericArgument, GenericParam, Generics, Path, PathArguments,
+    PathSegment, ReturnType, Type, TypeParamBound, WherePredicate, parse_quote,
 };
 
 use crate::messages;
@@ -160,7 +160,10 @@ impl Types {
     }
 
     /// The types in the turbofish of a method, whose engine is its receiver's.
-    pub(crate) fn rewrite_method_turbofish(&self, args: &mut AngleBracketedGenericArguments) -> syn::Result<()> {
+    pub(crate) fn rewrite_method_turbofish(
+        &self,
+        args: &mut AngleBracketedGenericArguments,
+    ) -> syn::Result<()> {
         args.args.iter_mut().try_for_each(|arg| match arg {
             GenericArgument::Type(ty) => self.rewrite_in(ty),
             _ => Ok(()),

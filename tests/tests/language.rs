@@ -2,7 +2,8 @@
 
 use ditto_core::engine::{Clear, Simulate};
 use ditto_core::nn::{
-    Bits, WeightSource, concat, downcast, greater, matmul, max_last, max_rows, maximum, mul, relu, select, upcast,
+    Bits, WeightSource, concat, downcast, greater, matmul, max_last, max_rows, maximum, mul, relu, select,
+    upcast,
 };
 use ditto_core::session::{SecureModel, program};
 use ditto_core::tensor::Shape;
@@ -213,7 +214,10 @@ fn structs_tuples_and_lists() {
 
 #[secure_model]
 fn beside(x: &Tensor<A>, y: &Tensor<A>) -> Tensor<A> {
-    let (a, b): (Tensor<A>, Tensor<A>) = join!(x * y, { let z: Tensor<A> = y * y; z * x });
+    let (a, b): (Tensor<A>, Tensor<A>) = join!(x * y, {
+        let z: Tensor<A> = y * y;
+        z * x
+    });
     let (c, d, e): (Tensor<A>, Product<A, A>, Tensor<A>) = join!(a + b, x * x, join_inside(x));
     let (f, g, h, i): (Tensor<A>, Tensor<A>, Tensor<A>, Tensor<A>) = join!(x * x, x * x, x * x, x * x);
     let (_, _, k, _, _) = join!(x * x, x * x, x.clone(), x * x, x * x);
@@ -253,11 +257,15 @@ fn heads(xs: &[Tensor<A>], offset: &Tensor<A>) -> Vec<Tensor<A>> {
 
 #[secure_model]
 fn each(x: &Tensor<A>) -> Tensor<A> {
-    let rows: Vec<Tensor<A>> = join!(for i in 0..x.shape().rows() { x.slice(0, i, i + 1) });
+    let rows: Vec<Tensor<A>> = join!(for i in 0..x.shape().rows() {
+        x.slice(0, i, i + 1)
+    });
     let mut states = vec![x.clone(), x.clone()];
     let heads = heads(&rows, &rows[0]);
     // Every pass has its own state.
-    let _: Vec<()> = join!(for (head, state) in heads.iter().zip(states.iter_mut()) { fill(state, head) });
+    let _: Vec<()> = join!(for (head, state) in heads.iter().zip(states.iter_mut()) {
+        fill(state, head)
+    });
     concat(&[&states[0], &states[1]], 0)
 }
 
@@ -432,7 +440,10 @@ fn comparisons_choose_between_secrets() {
     );
     let shapes = Clear::run(|ctx| {
         assert!(concat::<Clear, A, Tensor<Clear, A>>(ctx, &[], 0).is_err());
-        assert!(concat(ctx, &[&x::<Clear>()?, &Tensor::with_exponent(x::<Clear>()?.repr().clone(), 1)], 0).is_err());
+        assert!(
+            concat(ctx, &[&x::<Clear>()?, &Tensor::with_exponent(x::<Clear>()?.repr().clone(), 1)], 0)
+                .is_err()
+        );
         assert!(max_rows(ctx, &x::<Clear>()?.reshape(&[4])?).is_err());
         assert!(max_last(ctx, &x::<Clear>()?.slice(1, 0, 0)?).is_err());
         Ok(())
@@ -495,4 +506,52 @@ fn public_arithmetic(x: &Tensor<A>, n: usize, scale: f64) -> Tensor<A> {
 #[test]
 fn arithmetic_of_public_numbers() {
     gives!([5.0, 2.0, 2.0, 9.25], |ctx, x| public_arithmetic(ctx, &x, 2, 1.0));
+}
+
+// Formats and engines.
+
+#[secure_model]
+fn formats<P: Fixed<Ring = Z<32>>>(x: &Tensor<P>, y: &Tensor<P>) -> (Tensor<Wide>, Product<P, P>) {
+    let product = x * y + x;
+    let mut z: Tensor<P> = product.clone() + (x - y);
+    z = &z * y;
+    z *= y;
+    let wide: Tensor<Wide> = upcast(&z);
+    let back: Tensor<A> = downcast(&(&wide + &upcast::<_, Wide>(&z)));
+    let _: Tensor<Wide> = upcast(&back);
+    (wide, product)
+}
+
+/// An engine that the author names.
+#[secure_model]
+fn named<E>(x: &Tensor<A>) -> Tensor<E, A>
+where
+    E: Engine,
+{
+    protocol!(|ctx| helper::<E>(ctx, x))
+}
+
+fn helper<E: Engine>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, A>> {
+    if ctx.path().is_empty() { Err(Error::Unsupported("the root")) } else { Ok(x.clone()) }
+}
+
+/// Without a value.
+#[secure_model]
+fn checks(x: &Tensor<A>) {
+    assert_eq!(x.shape().rank(), 2);
+}
+
+#[secure_model]
+fn conversions(x: &Tensor<A>) -> Tensor<A> {
+    checks(x);
+    let (wide, product) = formats(x, &named(x));
+    let narrow: Tensor<A> = downcast(&wide);
+    let product: Tensor<A> = product;
+    narrow - product
+}
+
+#[test]
+fn formats_follow_what_is_written() {
+    // x^2 (x^2 + x) less x^2 + x.
+    gives!([0.0, 6.0, 96.0, -0.5625], |ctx, x| conversions(ctx, &x));
 }

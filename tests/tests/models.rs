@@ -61,7 +61,8 @@ fn a_text_cnn() {
     // The same by hand.
     let mut pooled = Vec::new();
     for (i, &width) in model.widths.iter().enumerate() {
-        let weight = WEIGHTS.numbers(&format!("convolutions.{i}.weight"), model.filters * width * model.width);
+        let weight =
+            WEIGHTS.numbers(&format!("convolutions.{i}.weight"), model.filters * width * model.width);
         let bias = WEIGHTS.numbers(&format!("convolutions.{i}.bias"), model.filters);
         for f in 0..model.filters {
             let taps = &weight[f * width * model.width..(f + 1) * width * model.width];

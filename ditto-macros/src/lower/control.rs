@@ -25,7 +25,11 @@ impl Lower<'_> {
     /// What a loop goes over: a list of secrets may be, a secret not.
     fn items(&mut self, expr: &syn::Expr) -> Expr {
         let value = self.expr(expr);
-        if value.secrecy == Secret { self.reject_keeping(expr, messages::SECRET_ITEMS, vec![value]) } else { value }
+        if value.secrecy == Secret {
+            self.reject_keeping(expr, messages::SECRET_ITEMS, vec![value])
+        } else {
+            value
+        }
     }
 
     /// Reads what a condition guards: no condition itself.

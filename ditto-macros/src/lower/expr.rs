@@ -254,7 +254,8 @@ impl Lower<'_> {
     fn assigned(&mut self, place: &Rust) {
         let Some(Branch { vars: Some(from), .. }) = self.branch else { return };
         let root = root_of(place).map(ToString::to_string);
-        let outer = root.is_some_and(|name| self.vars.iter().rposition(|v| v.name == name).is_some_and(|at| at < from));
+        let outer = root
+            .is_some_and(|name| self.vars.iter().rposition(|v| v.name == name).is_some_and(|at| at < from));
         if outer {
             self.note(place, messages::JOIN_ASSIGNS.with(place.to_token_stream()));
         }

@@ -36,7 +36,11 @@ impl Lower<'_> {
             "vec" => self.vec(mac, span),
             "public" => match mac.parse_body::<syn::Expr>() {
                 Ok(body) => {
-                    let node = Node::Paren(Box::new(Expr::new(Node::Rust(body.to_token_stream()), Public, body.span())));
+                    let node = Node::Paren(Box::new(Expr::new(
+                        Node::Rust(body.to_token_stream()),
+                        Public,
+                        body.span(),
+                    )));
                     Expr::new(node, Public, span)
                 }
                 Err(_) => self.failed(&syn::Error::new(span, messages::PUBLIC_FORM)),

@@ -140,7 +140,9 @@ impl Field {
         let (inner, source) = match (keys.value, keys.count, keys.when) {
             (Some(value), ..) => (field.ty.clone(), Source::Value(value)),
             (_, Some(count), _) => (inner(field, "Vec", messages::WANTS_VEC, errors), Source::Many(count)),
-            (_, _, Some(when)) => (inner(field, "Option", messages::WANTS_OPTION, errors), Source::When(when)),
+            (_, _, Some(when)) => {
+                (inner(field, "Option", messages::WANTS_OPTION, errors), Source::When(when))
+            }
             (None, None, None) => {
                 for (container, key) in [("Vec", "count = number"), ("Option", "when = condition")] {
                     if item_of(&field.ty, container).is_some() {

@@ -1,8 +1,8 @@
 //! A decoder that takes token by token and keeps keys and values of those before, in two ways.
 
 use ditto_core::nn::{
-    Engine, LayerNorm, Linear, LinearShape, Scope, Tensor, WeightSource, Weights, activation, concat, layer_norm, linear,
-    matmul_t, softmax_attend,
+    Engine, LayerNorm, Linear, LinearShape, Scope, Tensor, WeightSource, Weights, activation, concat,
+    layer_norm, linear, matmul_t, softmax_attend,
 };
 use ditto_core::session::SecureModel;
 use ditto_core::tensor::Shape;

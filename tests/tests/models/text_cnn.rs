@@ -1,7 +1,9 @@
 //! A convolutional network for sentences (Kim, 2014): windows of several widths, ReLU, the maximum over time, a
 //! classifier. It consists of plain functions and loops.
 
-use ditto_core::nn::{Engine, Linear, LinearShape, Scope, Tensor, WeightSource, Weights, concat, linear, max_rows, relu};
+use ditto_core::nn::{
+    Engine, Linear, LinearShape, Scope, Tensor, WeightSource, Weights, concat, linear, max_rows, relu,
+};
 use ditto_core::session::SecureModel;
 use ditto_core::tensor::Shape;
 use ditto_core::{Ctx, Result};
@@ -49,9 +51,10 @@ fn convolution<P: Plan>(w: &Linear<P::Weight, P::Act>, x: &Tensor<P::Act>, width
 
 #[secure_model]
 fn text_cnn<P: Plan>(w: &Network<P>, x: &Tensor<P::Act>) -> Tensor<P::Act> {
-    let pooled: Vec<Tensor<P::Act>> = join!(for (convolution_weights, width) in w.convolutions.iter().zip(&w.widths) {
-        convolution::<P>(convolution_weights, x, *width)
-    });
+    let pooled: Vec<Tensor<P::Act>> =
+        join!(for (convolution_weights, width) in w.convolutions.iter().zip(&w.widths) {
+            convolution::<P>(convolution_weights, x, *width)
+        });
     linear(&concat(&pooled, 1), &w.classifier)
 }
 

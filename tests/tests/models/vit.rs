@@ -2,8 +2,8 @@
 //! It consists of structs that hold each other, with methods.
 
 use ditto_core::nn::{
-    Engine, LayerNorm, Linear, LinearShape, Product, Scope, Tensor, WeightSource, Weights, activation, concat, layer_norm,
-    linear, matmul_t, softmax_attend,
+    Engine, LayerNorm, Linear, LinearShape, Product, Scope, Tensor, WeightSource, Weights, activation,
+    concat, layer_norm, linear, matmul_t, softmax_attend,
 };
 use ditto_core::session::SecureModel;
 use ditto_core::tensor::Shape;
