@@ -54,18 +54,10 @@ impl Testing {
     }
 }
 
-/// Texts of a file, one per line, with their line numbers from 1; empty lines are skipped.
-fn numbered_lines(file: &Path) -> Result<(Vec<usize>, Vec<String>), RunError> {
-    let content = std::fs::read_to_string(file)
-        .map_err(|source| RunError::File { file: file.display().to_string(), source })?;
-    let lines = content.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
-    Ok(lines.map(|(i, l)| (i + 1, l.to_owned())).unzip())
-}
-
 /// A checkpoint and the texts of a file.
 fn task_of_file(dir: &Path, plan: Plan, file: &Path) -> Result<Task, RunError> {
-    let (lines, texts) = numbered_lines(file)?;
-    Ok(Task { lines, ..Task::open(dir, plan, texts)? })
+    let (lines, inputs) = inputs::of_file(file)?;
+    Task::open(dir, plan, inputs).map(|task| task.with_lines(lines))
 }
 
 /// A bar for people who watch, hidden from all others.

@@ -514,3 +514,51 @@ fn public_arithmetic(x: &Tensor<A>, n: usize, scale: f64) -> Tensor<A> {
 fn arithmetic_of_public_numbers() {
     gives!([5.0, 2.0, 2.0, 9.25], |ctx, x| public_arithmetic(ctx, &x, 2, 1.0));
 }
+
+// Formats and engines.
+
+#[secure_model]
+fn formats<P: Fixed<Ring = Z<32>>>(x: &Tensor<P>, y: &Tensor<P>) -> (Tensor<Wide>, Product<P, P>) {
+    let product = x * y + x;
+    let mut z: Tensor<P> = product.clone() + (x - y);
+    z = &z * y;
+    z *= y;
+    let wide: Tensor<Wide> = upcast(&z);
+    let back: Tensor<A> = downcast(&(&wide + &upcast::<_, Wide>(&z)));
+    let _: Tensor<Wide> = upcast(&back);
+    (wide, product)
+}
+
+/// An engine that the author names.
+#[secure_model]
+fn named<E>(x: &Tensor<A>) -> Tensor<E, A>
+where
+    E: Engine,
+{
+    protocol!(|ctx| helper::<E>(ctx, x))
+}
+
+fn helper<E: Engine>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, A>> {
+    if ctx.path().is_empty() { Err(Error::Unsupported("the root")) } else { Ok(x.clone()) }
+}
+
+/// Without a value.
+#[secure_model]
+fn checks(x: &Tensor<A>) {
+    assert_eq!(x.shape().rank(), 2);
+}
+
+#[secure_model]
+fn conversions(x: &Tensor<A>) -> Tensor<A> {
+    checks(x);
+    let (wide, product) = formats(x, &named(x));
+    let narrow: Tensor<A> = downcast(&wide);
+    let product: Tensor<A> = product;
+    narrow - product
+}
+
+#[test]
+fn formats_follow_what_is_written() {
+    // x^2 (x^2 + x) less x^2 + x.
+    gives!([0.0, 6.0, 96.0, -0.5625], |ctx, x| conversions(ctx, &x));
+}

@@ -33,7 +33,7 @@ impl Inputs {
         };
         inputs.extend(pairs(("--question", &self.question), ("--context", &self.context))?);
         if let Some(file) = &self.file {
-            inputs.extend(lines(file)?.iter().map(|line| Input::of_line(line)));
+            inputs.extend(of_file(file)?.1);
         }
         Ok(inputs)
     }
@@ -54,8 +54,10 @@ fn pairs(
     Ok(first.1.iter().zip(second.1).map(|(a, b)| (a.as_str(), b.as_str()).into()).collect())
 }
 
-fn lines(file: &Path) -> Result<Vec<String>, RunError> {
+/// The inputs of a file, one per line, with their line numbers from 1; empty lines are skipped.
+pub(super) fn of_file(file: &Path) -> Result<(Vec<usize>, Vec<Input>), RunError> {
     let content = std::fs::read_to_string(file)
         .map_err(|source| RunError::File { file: file.display().to_string(), source })?;
-    Ok(content.lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect())
+    let lines = content.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+    Ok(lines.map(|(i, l)| (i + 1, Input::of_line(l))).unzip())
 }

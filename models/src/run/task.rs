@@ -96,6 +96,12 @@ impl Task {
         Ok(Self { job: Job { requests, ..self.job }, inputs, ..self })
     }
 
+    /// The same with the lines of a file that the texts came from.
+    #[must_use]
+    pub fn with_lines(self, lines: Vec<usize>) -> Self {
+        Self { lines, ..self }
+    }
+
     /// The same under other settings.
     #[must_use]
     pub fn with_settings(self, settings: Arc<Settings>) -> Self {
