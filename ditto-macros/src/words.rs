@@ -55,6 +55,7 @@ pub(crate) const PUBLIC_TYPES: &[&str] = &[
     "String",
     "Shape",
     "Activation",
+    "Pointwise",
     "LinearShape",
     "Fx",
     "Z",

@@ -36,6 +36,15 @@ use search::{Found, MAX_INPUTS, Problem, price};
 /// everywhere if the function is: a function of basic operations and [`crate::public_math`] is. One that calls the
 /// system's mathematical library may differ between machines; then the parties' program digests differ too, since
 /// they cover every coefficient and table, and the run is refused before it starts.
+///
+/// ```
+/// use ditto_core::nn::Pointwise;
+/// let softsign = Pointwise::new("softsign", |x| x / (1.0 + x.abs()), -8.0..=8.0, 1.0 / 128.0)?;
+/// let report = softsign.report(20, 10, 32)?; // of a product with 20 fractional bits, to `Fx<32, 10>`
+/// assert!(report.max_error <= 1.0 / 128.0);
+/// println!("{report}");
+/// # Ok::<(), ditto_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Pointwise(Arc<Inner>);
 
