@@ -10,15 +10,18 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::Activation;
+use crate::cost::Cost;
 use crate::error::{Error, Result};
+use crate::net::Link;
 use crate::public_math::{self, power_of_two};
 use crate::tensor::Array;
 use plan::{Middle, Plan, Tails};
-use search::{Found, MAX_INPUTS, Problem, price};
+use search::{Found, MAX_INPUTS, METERED, Problem};
 
 /// A function of one number, where it is needed, and how exactly.
 ///
-/// From these a protocol is made when the formats are known: the cheapest that keeps the tolerance, of
+/// From these a protocol is made when the formats are known: the cheapest that keeps the tolerance (the fastest on the
+/// link of the settings, the one with the fewest bytes where there is none), of
 ///
 /// - a *series*: a few waves of free frequencies, fitted to the function, computed from one opened value;
 /// - a *table* of values, or of values and slopes, read at the argument's high bits;
@@ -56,8 +59,13 @@ struct Inner {
     /// The tolerance is at least so many units of the result's last place.
     units: f64,
     /// By fractional bits of the argument and of the result, and the result's ring.
-    plans: Mutex<BTreeMap<[u32; 3], Result<Arc<Found>>>>,
+    plans: Mutex<BTreeMap<[u32; 3], Plans>>,
+    /// The same function on other ranges, by the power of two that bounds their arguments.
+    reaching: Mutex<BTreeMap<i32, Result<Pointwise>>>,
 }
+
+/// Plans for one set of formats, the one with the fewest bytes first, each further one with fewer hops.
+type Plans = Result<Arc<[Found]>>;
 
 /// Most fractional bits of an argument, as of a sum of products.
 const MAX_FRACTION: u32 = 60;
@@ -88,6 +96,7 @@ impl Pointwise {
             tolerance,
             units,
             plans: Mutex::default(),
+            reaching: Mutex::default(),
         }));
         let (low, high) = (*range.start(), *range.end());
         if !(low.is_finite() && high.is_finite() && low < high) {
@@ -146,22 +155,52 @@ impl Pointwise {
         if y.is_finite() { Ok(y) } else { Err(self.error(format!("its value at {x} is {y}"))) }
     }
 
-    /// The plan for an argument of `fraction` fractional bits and a result of `out_fraction` in Z_{2^out_width}; made
-    /// once.
-    pub(crate) fn plan(&self, fraction: u32, out_fraction: u32, out_width: u32) -> Result<Arc<Found>> {
-        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = [fraction, out_fraction, out_width];
-        plans.entry(key).or_insert_with(|| self.find(key).map(Arc::new)).clone()
+    /// The function for arguments below 2^log in magnitude, as calibration found them: on the part of its range where
+    /// these lie, or beyond its range if it is a ready-made one.
+    pub(crate) fn reaching(&self, log: i32) -> Result<Self> {
+        let mut reaching = self.0.reaching.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let bound = power_of_two(log);
+            let (low, high) = (*self.range().start(), *self.range().end());
+            let ready = self.0.units > 0.0;
+            let range = if ready { -bound..=bound } else { low.max(-bound)..=high.min(bound) };
+            self.with_range(range)
+        };
+        reaching.entry(log).or_insert_with(make).clone()
     }
 
-    fn find(&self, formats: [u32; 3]) -> Result<Found> {
+    /// The plans for an argument of `fraction` fractional bits and a result of `out_fraction` in Z_{2^out_width}; made
+    /// once.
+    fn plans(&self, fraction: u32, out_fraction: u32, out_width: u32) -> Plans {
+        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = [fraction, out_fraction, out_width];
+        plans.entry(key).or_insert_with(|| self.find(key).map(Arc::from)).clone()
+    }
+
+    /// Runs `f` with the plan that is fastest on a link for `n` elements.
+    pub(crate) fn with_plan<T>(
+        &self,
+        formats: [u32; 3],
+        link: &Link,
+        n: usize,
+        f: impl FnOnce(&Plan) -> Result<T>,
+    ) -> Result<T> {
+        let plans = self.plans(formats[0], formats[1], formats[2])?;
+        let all = |bytes: u64| (u128::from(bytes) * n as u128 / METERED as u128) as u64;
+        let cost = |f: &Found| Cost { online: all(f.cost.online), offline: all(f.cost.offline), ..f.cost };
+        let costs: Vec<Cost> = plans.iter().map(cost).collect();
+        f(&plans[link.fastest(&costs)].plan)
+    }
+
+    fn find(&self, formats: [u32; 3]) -> Result<Vec<Found>> {
         let tolerance = self.tolerance(formats[1]);
-        if let Some(found) = self.find_within(formats, tolerance)? {
+        let found = self.find_within(formats, tolerance)?;
+        if !found.is_empty() {
             return Ok(found);
         }
         let [fraction, out_fraction, _] = formats;
         for doublings in 1..40 {
-            if let Some(found) = self.find_within(formats, tolerance * power_of_two(doublings))? {
+            if let Some(found) = self.find_within(formats, tolerance * power_of_two(doublings))?.first() {
                 return Err(self.error(format!(
                     "the tolerance {tolerance:.3e} cannot be met with {fraction} fractional bits of the argument and \
                      {out_fraction} of the result, whose unit is {:.3e}; {:.3e} can, or a smaller range, or more \
@@ -175,7 +214,7 @@ impl Pointwise {
             .error(format!("no plan for the range {:?} at any tolerance; take a smaller one", self.0.range)))
     }
 
-    fn find_within(&self, formats: [u32; 3], tolerance: f64) -> Result<Option<Found>> {
+    fn find_within(&self, formats: [u32; 3], tolerance: f64) -> Result<Vec<Found>> {
         let [fraction, out_fraction, out_width] = formats;
         if fraction > MAX_FRACTION || out_fraction > MAX_FRACTION {
             return Err(self.error(format!("more than {MAX_FRACTION} fractional bits")));
@@ -183,7 +222,7 @@ impl Pointwise {
         // The unit of what is opened and of what is computed: a quarter of the tolerance, if there are so many bits.
         let fine = (0..MAX_FRACTION).find(|&t| power_of_two(-(t as i32)) <= tolerance / 4.0);
         let fine = fine.unwrap_or(MAX_FRACTION);
-        let mut best: Option<Found> = None;
+        let mut best: Vec<Found> = Vec::new();
         for input in (fine..fine + 4).map(|input| input.min(fraction)) {
             let problem = self.problem(formats, tolerance, input, fine.min(out_fraction))?;
             // The largest magnitude, in units of the result.
@@ -197,13 +236,10 @@ impl Pointwise {
             }
             // One more bit that is opened than is needed may save others.
             let found = problem.solve()?;
-            let cheaper = match (&found, &best) {
-                (Some(found), Some(best)) => price(&found.cost) < price(&best.cost),
-                _ => true,
-            };
-            let settled = best.is_some();
-            if cheaper {
-                best = found.or(best);
+            let settled = !best.is_empty();
+            let bytes = |found: &[Found]| found.first().map_or(u64::MAX, |f| f.cost.total_bytes());
+            if bytes(&found) < bytes(&best) {
+                best = found;
             }
             if settled || input == fraction {
                 break;
@@ -232,10 +268,11 @@ impl Pointwise {
         Ok(Problem { input, rounded, fraction, tolerance, range, exact, values, out: formats })
     }
 
-    /// What the function costs and how far it errs, for an argument of `fraction` fractional bits (as many as the
+    /// What the plan with the fewest bytes costs and how far it errs, for an argument of `fraction` fractional bits (as many as the
     /// product has, if it is one) and a result of `out_fraction` in Z_{2^out_width}.
     pub fn report(&self, fraction: u32, out_fraction: u32, out_width: u32) -> Result<Report> {
-        let found = self.plan(fraction, out_fraction, out_width)?;
+        let plans = self.plans(fraction, out_fraction, out_width)?;
+        let found = &plans[0];
         let cost = found.cost;
         Ok(Report {
             name: self.0.name.clone(),
@@ -366,6 +403,7 @@ fn ready(name: &str, function: fn(f64) -> f64) -> Pointwise {
         tolerance: 1.0 / 256.0,
         units: 2.0,
         plans: Mutex::default(),
+        reaching: Mutex::default(),
     }))
 }
 

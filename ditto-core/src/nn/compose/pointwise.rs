@@ -69,10 +69,10 @@ fn quad<P: Primitives, W: RingWord, T: RingWord>(
     truncate(&ctx.step("rescale")?, &square, fraction + 3, width)
 }
 
-/// A pointwise function of a sum, by the cheapest plan for its formats.
+/// A pointwise function of a sum, by the plan that is fastest for its formats on the link of the settings.
 ///
 /// # Inputs
-/// A sum whose numbers lie in the function's range.
+/// A sum whose numbers lie in the function's range, or in the one that the settings say of this step.
 /// # Error
 /// The function's tolerance, for all arguments, masks and coins; what [`Pointwise::report`] says is proven for the
 /// formats at hand. Out of range: wrong, and reported by the simulation.
@@ -94,15 +94,25 @@ pub(crate) fn pointwise<P: Primitives, W: RingWord, T: RingWord>(
     out_fraction: u32,
     out_width: u32,
 ) -> Result<P::Masked<T>> {
-    let found = function.plan(fraction, out_fraction, out_width)?;
-    let needed = found.plan.open + fraction - found.plan.input;
-    if x.width() < needed {
-        return Err(function.error(format!(
-            "an argument of {fraction} fractional bits needs a ring of {needed} bits for this range, and has {}",
-            x.width()
-        )));
-    }
-    apply_plan(ctx, &found.plan, x, fraction, out_fraction, out_width)
+    let narrowed;
+    let function = match ctx.scale().range {
+        Some(log) => {
+            narrowed = function.reaching(log)?;
+            &narrowed
+        }
+        None => function,
+    };
+    let formats = [fraction, out_fraction, out_width];
+    function.with_plan(formats, &ctx.settings().link, x.shape().len(), |plan| {
+        let needed = plan.open + fraction - plan.input;
+        if x.width() < needed {
+            return Err(function.error(format!(
+                "an argument of {fraction} fractional bits needs a ring of {needed} bits for this range, and has {}",
+                x.width()
+            )));
+        }
+        apply_plan(ctx, plan, x, fraction, out_fraction, out_width)
+    })
 }
 
 /// Runs a plan.

@@ -1,5 +1,7 @@
 //! Finds the cheapest plan that keeps a tolerance.
 
+use std::sync::Arc;
+
 use super::fit::{Fit, Search};
 use super::plan::{Affine, Field, Middle, Plan, Table, Tails, Worst};
 use crate::cost::Cost;
@@ -18,18 +20,13 @@ const MAX_RING: u32 = 32;
 /// Most waves.
 const MAX_WAVES: usize = 10;
 
-/// What plans are compared by: bytes of all senders. A link's latency would be weighed against them here.
-pub(crate) fn price(cost: &Cost) -> f64 {
-    cost.total_bytes() as f64
-}
-
 /// Elements that costs are metered with: so many bytes are bits per element.
-const METERED: usize = 8;
+pub(crate) const METERED: usize = 8;
 
 /// Cost of eight elements.
 fn metered(plan: &Plan, fraction: u32, out_fraction: u32, out_width: u32) -> Result<Cost> {
     let x = Dealt::<u64>::new(Shape::new(&[METERED]), 64);
-    let program = Meter::read(std::sync::Arc::default(), |ctx| {
+    let program = Meter::read(Arc::default(), |ctx| {
         compose::apply_plan::<Meter, u64, u64>(ctx, plan, &x, fraction, out_fraction, out_width).map(drop)
     })?;
     Ok(program.total)
@@ -120,8 +117,8 @@ impl Problem {
         step(i + 1).max(step(i.saturating_sub(1)))
     }
 
-    /// The cheapest plan within the tolerance.
-    pub(crate) fn solve(&self) -> Result<Option<Found>> {
+    /// Plans within the tolerance: that with the fewest bytes first, each further one with fewer hops.
+    pub(crate) fn solve(&self) -> Result<Vec<Found>> {
         let moves = (0..self.exact.len()).map(|i| self.between(i)).fold(0.0, f64::max);
         let mut plans = Vec::new();
         let mut most = MAX_WAVES;
@@ -143,14 +140,18 @@ impl Problem {
                 Err(error) => return Err(error),
             }
         }
-        priced.sort_by(|a, b| price(&a.0).total_cmp(&price(&b.0)));
+        priced.sort_by_key(|(cost, _)| (cost.total_bytes(), cost.hops));
+        let mut front: Vec<Found> = Vec::new();
         for (cost, plan) in priced {
+            if front.last().is_some_and(|last| last.cost.hops <= cost.hops) {
+                continue;
+            }
             let worst = plan.worst(&self.exact, |i| self.between(i));
             if worst.total <= self.tolerance {
-                return Ok(Some(Found { plan, worst, cost }));
+                front.push(Found { plan, worst, cost });
             }
         }
-        Ok(None)
+        Ok(front)
     }
 
     /// The part of the range from its end on which the function is affine.
