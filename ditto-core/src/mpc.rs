@@ -33,6 +33,7 @@ pub use bilinear::Bilinear;
 pub use dealer::{Preprocess, Roles};
 pub use exp::ExpSpec;
 pub use lookup::{Lookup, MAX_INDEX_BITS};
+pub use msb::Signs;
 pub use online::Evaluator;
 pub use role::Role;
 pub use segments::Segments;

@@ -10,13 +10,14 @@ mod layers;
 mod operators;
 mod ops;
 mod product;
+pub(crate) mod puma_gelu;
 mod tensor;
 #[cfg(test)]
 mod tests;
 mod weights;
 
 pub use choice::{Bits, greater, max_last, max_rows, maximum, relu, select};
-pub use engine::{Activation, Engine};
+pub use engine::{Activation, Engine, Softmax};
 pub use layers::{LayerNorm, Linear, LinearShape};
 pub use operators::{Minus, Plus, Times};
 pub use ops::{

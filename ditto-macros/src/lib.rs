@@ -74,7 +74,7 @@ use proc_macro::TokenStream;
 ///     let (q, k, v): (Tensor<P::Act>, Tensor<P::Act>, Tensor<P::Value>) =
 ///         join!(linear(x, &w.query), linear(x, &w.key), linear(x, &w.value));
 ///     let scores = matmul_t(&q.split_heads(w.heads), &k.split_heads(w.heads));
-///     let context: Tensor<P::Act> = softmax_attend(&scores, &v.split_heads(w.heads));
+///     let context: Tensor<P::Act> = softmax_attend(Softmax::Exact, &scores, &v.split_heads(w.heads));
 ///     linear(&context.merge_heads(), &w.output)
 /// }
 /// ```

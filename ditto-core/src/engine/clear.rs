@@ -6,7 +6,7 @@ use crate::ctx::{Ctx, Steps};
 use crate::error::{Error, Result};
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share, linear};
-use crate::nn::{Activation, Engine};
+use crate::nn::{Activation, Engine, Softmax, puma_gelu};
 use crate::tensor::{Array, Broadcast, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
 
 /// Reads a model in f32: what PyTorch would compute.
@@ -115,6 +115,7 @@ impl Engine for Clear {
     }
     fn softmax_attend<R: Ring, V: Ring, T: Ring>(
         _: &Ctx<'_, Self>,
+        kind: Softmax,
         scores: &Array<f32>,
         _: u32,
         values: &Array<f32>,
@@ -123,7 +124,12 @@ impl Engine for Clear {
     ) -> Result<Array<f32>> {
         let p = rows(scores, |row| {
             let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            row.iter_mut().for_each(|v| *v = (*v - top).exp());
+            let clip = -(Softmax::CLIP as f32);
+            row.iter_mut().for_each(|v| match kind {
+                Softmax::Exact => *v = (*v - top).exp(),
+                Softmax::Clipped => *v = if *v - top < clip { 0.0 } else { (*v - top).exp() },
+                Softmax::TwoQuad => *v = (*v + Softmax::SHIFT as f32).powi(2),
+            });
             let sum: f32 = row.iter().sum();
             row.iter_mut().for_each(|v| *v /= sum);
         })?;
@@ -155,6 +161,7 @@ impl Engine for Clear {
             Activation::Quad => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
             Activation::Tanh => x.map(f32::tanh),
             Activation::Gelu => x.map(|v| gelu(f64::from(v)) as f32),
+            Activation::PumaGelu => x.map(|v| puma_gelu::value(v.into()) as f32),
         })
     }
     fn greater<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::cost::Cost;
 use crate::ctx::{Ctx, StepTable, Steps};
 use crate::error::{Error, Result};
-use crate::mpc::{self, Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Share};
+use crate::mpc::{self, Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Share, Signs};
 use crate::primitives::{Primitives, RingWord};
 use crate::ring::Word;
 use crate::settings::Settings;
@@ -194,6 +194,12 @@ impl Primitives for Meter {
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<Dealt<u8>> {
         ctx.charge(mpc::msb::cost(x.shape().len(), x.width()));
         Ok(like(x, 1))
+    }
+    fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Dealt<W>) -> Result<Dealt<u8>> {
+        spec.check(x.width())?;
+        ctx.note(format!("{spec:?}").as_bytes());
+        ctx.charge(mpc::msb::signs_cost(x.shape().len(), spec));
+        Ok(Dealt::new(spec.shape(x.shape()), 1))
     }
     fn xor<W: RingWord>(a: &Dealt<W>, b: &Dealt<W>) -> Result<Dealt<W>> {
         zip(a, b, "xor")

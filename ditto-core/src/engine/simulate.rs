@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::ctx::{Ctx, Steps};
 use crate::error::{Error, Result};
 use crate::kernel::{self, PackedB};
-use crate::mpc::{self, Bilinear, ExpSpec, Lookup, Segments, SeriesSpec, Share};
+use crate::mpc::{self, Bilinear, ExpSpec, Lookup, Segments, SeriesSpec, Share, Signs};
 use crate::prg::{Prg, Seed};
 use crate::primitives::{Primitives, RingWord};
 use crate::public_math;
@@ -56,6 +56,8 @@ pub struct Simulated<W> {
 pub struct SimulatedWeight {
     shape: Shape,
     packed: Arc<PackedB<u64>>,
+    /// The largest sum of magnitudes of a column.
+    column: u128,
 }
 
 impl SimulatedWeight {
@@ -65,7 +67,35 @@ impl SimulatedWeight {
             return Err(Error::shape("weight", matrix.shape(), &Shape::new(&[0, 0])));
         };
         let words: Vec<u64> = matrix.data().iter().map(|&v| v as u64).collect();
-        Ok(Self { shape: matrix.shape().clone(), packed: Arc::new(PackedB::new(64, &words, k, n)) })
+        let mut columns = vec![0u128; n];
+        for row in matrix.data().chunks(n.max(1)) {
+            columns.iter_mut().zip(row).for_each(|(sum, &v)| *sum += u128::from(v.unsigned_abs()));
+        }
+        let column = columns.into_iter().max().unwrap_or(0);
+        let packed = Arc::new(PackedB::new(64, &words, k, n));
+        Ok(Self { shape: matrix.shape().clone(), packed, column })
+    }
+
+    /// `x W`, exactly: x goes in as many pieces as it takes for no product to wrap in a word.
+    ///
+    /// Columns whose magnitudes add up to 2^62 leave nothing for x: their product is taken modulo 2^64.
+    fn product(&self, x: &Array<i128>, shape: &Shape) -> Result<Array<i128>> {
+        let magnitude = i128::BITS - largest(x).leading_zeros();
+        let piece = match (i128::BITS - self.column.leading_zeros()).min(62) {
+            62 => i128::BITS - 1,
+            column => 62 - column,
+        };
+        let mut sum = Array::zeros(shape.clone());
+        for from in (0..magnitude.max(1)).step_by(piece as usize) {
+            // The highest piece keeps the sign.
+            let highest = from + piece >= magnitude;
+            let part = x.map(|v| if highest { v >> from } else { v >> from & ((1 << piece) - 1) });
+            let mut out = vec![0u64; shape.len()];
+            kernel::matmul_packed(to_words(&part).data(), x.shape().rows(), &self.packed, &mut out);
+            let part = from_words(&Array::new(shape.clone(), out)?);
+            sum = sum.zip(&part, "linear", |s, p| s + (p << from))?;
+        }
+        Ok(sum)
     }
 }
 
@@ -138,6 +168,11 @@ fn zip<W>(
     Ok(Simulated::new(broadcast_zip(&x.values, &y.values, op, f)?, x.k))
 }
 
+/// The largest magnitude.
+fn largest(x: &Array<i128>) -> u128 {
+    x.data().iter().map(|v| v.unsigned_abs()).max().unwrap_or(0)
+}
+
 /// Low 64 bits of the integers, and back: exact while results stay below 2^63.
 fn to_words(x: &Array<i128>) -> Array<u64> {
     x.map(|v| v as u64)
@@ -206,14 +241,20 @@ impl Primitives for Simulate {
         x: &Simulated<W>,
         y: &Simulated<W>,
     ) -> Result<Simulated<W>> {
-        let z = op.apply(64, &to_words(&x.values), &to_words(&y.values))?;
-        Ok(Simulated::new(from_words(&z), x.k))
+        let terms = if op == Bilinear::Elementwise { 1 } else { x.shape().last() };
+        let bound = largest(&x.values) as f64 * largest(&y.values) as f64 * terms as f64;
+        let z = if bound < public_math::power_of_two(63) {
+            from_words(&op.apply(64, &to_words(&x.values), &to_words(&y.values))?)
+        } else {
+            // Nothing may wrap, for the checks after it would not see that.
+            let wide = |a: &Array<i128>| a.map(|v| v as u128);
+            op.apply(128, &wide(&x.values), &wide(&y.values))?.map(|v| v as i128)
+        };
+        Ok(Simulated::new(z, x.k))
     }
     fn linear<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>, w: &SimulatedWeight) -> Result<Simulated<W>> {
         let shape = mpc::linear::shape(x.shape(), &w.shape)?;
-        let mut out = vec![0u64; shape.len()];
-        kernel::matmul_packed(to_words(&x.values).data(), x.shape().rows(), &w.packed, &mut out);
-        Ok(Simulated::new(from_words(&Array::new(shape, out)?), x.k))
+        Ok(Simulated::new(w.product(&x.values, &shape)?, x.k))
     }
     fn remask<W: RingWord>(_: &Ctx<'_, Self>, a: &Simulated<W>) -> Result<Simulated<W>> {
         Ok(a.clone())
@@ -231,6 +272,20 @@ impl Primitives for Simulate {
         let limit = 1i128 << (x.k - 1);
         ctx.check("comparison", &x.values, -limit, limit)?;
         Ok(with(x, 1, |v| i128::from(v < 0)))
+    }
+    fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Simulated<W>) -> Result<Simulated<u8>> {
+        let limit = 1i128 << (spec.bits - 1);
+        let coins = Array::new(x.shape().clone(), ctx.coins(x.values.len(), spec.drop))?;
+        let mut signs = Vec::with_capacity(x.values.len() * spec.add.len());
+        for &a in &spec.add {
+            // The dropped bits of the mask carry or not, alike for all shifts.
+            let quotient = x
+                .values
+                .zip(&coins, "comparison", |v, c| (v + i128::from(a) + i128::from(c)) >> spec.drop)?;
+            ctx.check("comparison", &quotient, -limit, limit)?;
+            signs.extend(quotient.data().iter().map(|&v| i128::from(v < 0)));
+        }
+        Ok(Simulated::new(Array::new(spec.shape(x.shape()), signs)?, 1))
     }
     fn xor<W: RingWord>(a: &Simulated<W>, b: &Simulated<W>) -> Result<Simulated<W>> {
         zip(a, b, "xor", |a, b| a ^ b)
@@ -321,5 +376,18 @@ impl Primitives for Simulate {
     ) -> Result<()> {
         let scale = public_math::power_of_two(fraction as i32);
         ctx.check(op, &x.values, (low * scale) as i128, (high * scale) as i128)
+    }
+    fn disregard_outside<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Simulated<W>,
+        low: i64,
+        high: i64,
+    ) -> Result<Simulated<W>> {
+        let (low, high) = (i128::from(low), i128::from(high));
+        let coins = Array::new(x.shape().clone(), ctx.coins(x.values.len(), 64))?;
+        let inside = |v: i128, c: u64| {
+            if (low..high).contains(&v) { v } else { low + i128::from(c) % (high - low).max(1) }
+        };
+        Ok(Simulated::new(x.values.zip(&coins, "values that do not count", inside)?, x.k))
     }
 }

@@ -8,6 +8,7 @@ mod headings;
 mod inverse;
 mod norm;
 mod pointwise;
+mod simulation;
 mod truncation;
 mod views;
 

@@ -17,6 +17,27 @@ pub enum Activation {
     Quad,
     /// Hyperbolic tangent, within 2^-8.
     Tanh,
+    /// GeLU as PUMA has it: polynomials of degree 3 and 6 between -4 and 3, 0 below and x above; within 0.02 of GeLU.
+    PumaGelu,
+}
+
+/// How scores become weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Softmax {
+    /// `e^x / sum e^x`, in whatever rings are cheapest.
+    Exact,
+    /// The same with terms more than 14 below the row's maximum left out, as PUMA and Ditto have it; scores, values and
+    /// result are in one ring, and so is the maximum.
+    Clipped,
+    /// `(x + 5)^2 / sum (x + 5)^2`, MPCFormer's replacement, in one ring; wants a model distilled for it.
+    TwoQuad,
+}
+
+impl Softmax {
+    /// How far below the row's maximum [`Self::Clipped`] cuts terms off.
+    pub const CLIP: u32 = 14;
+    /// What [`Self::TwoQuad`] adds to a score.
+    pub const SHIFT: u32 = 5;
 }
 
 /// A reading of model code.
@@ -63,6 +84,7 @@ pub trait Engine: Sized + Sync + 'static {
     /// `softmax(scores) values` for scores [.., q, n] and values [.., n, d].
     fn softmax_attend<R: Ring, V: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
+        kind: Softmax,
         scores: &Self::Sum<R>,
         scores_fraction: u32,
         values: &Self::Repr<V>,
@@ -165,21 +187,17 @@ impl<P: Primitives> Engine for P {
     }
     fn softmax_attend<R: Ring, V: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
+        kind: Softmax,
         scores: &Self::Sum<R>,
         scores_fraction: u32,
         values: &Self::Repr<V>,
         values_fraction: u32,
         out_fraction: u32,
     ) -> Result<Self::Repr<T>> {
-        compose::softmax_attend::<P, _, _, _>(
-            ctx,
-            scores,
-            scores_fraction,
-            values,
-            values_fraction,
-            out_fraction,
-            T::K,
-        )
+        let scores = compose::Fractional { share: scores, fraction: scores_fraction };
+        let values = compose::Fractional { share: values, fraction: values_fraction };
+        let out = compose::Format { fraction: out_fraction, width: T::K };
+        compose::softmax_attend::<P, _, _, _>(ctx, kind, scores, values, out)
     }
     fn standardize<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,

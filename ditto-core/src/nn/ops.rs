@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use super::{Activation, Engine, LayerNorm, Linear, Product, Tensor, Unscaled};
+use super::{Activation, Engine, LayerNorm, Linear, Product, Softmax, Tensor, Unscaled};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, Narrow, Widen};
@@ -121,18 +121,20 @@ where
     Ok(Tensor::with_exponent(E::upcast::<A::Ring, B::Ring>(ctx, &x.repr, B::F - A::F)?, x.exponent))
 }
 
-/// `softmax(scores) values` along the last axis of the scores, the division last.
+/// `softmax(scores) values` along the last axis of the scores, the division last; `kind` says which softmax.
 ///
 /// PyTorch: `torch.softmax(scores, -1) @ values`. All n keys count: rows of padding are left out by the caller, whose
 /// lengths are public.
 pub fn softmax_attend<E: Engine, S: Unscaled<E>, V: Fixed, T: Fixed>(
     ctx: &Ctx<'_, E>,
+    kind: Softmax,
     scores: &S,
     values: &Tensor<E, V>,
 ) -> Result<Tensor<E, T>> {
     let fraction = effective("softmax", S::FRACTION, scores.exponent())?;
     let out = E::softmax_attend::<S::Ring, V::Ring, T::Ring>(
         ctx,
+        kind,
         &scores.sum(ctx)?,
         fraction,
         &values.repr,

@@ -78,6 +78,9 @@ impl Primitives for Evaluator {
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>) -> Result<Xor<u8>> {
         mpc::msb::online(ctx, x)
     }
+    fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Masked<W>) -> Result<Xor<u8>> {
+        mpc::msb::signs_online(ctx, spec, x)
+    }
     fn xor<W: RingWord>(a: &Xor<W>, b: &Xor<W>) -> Result<Xor<W>> {
         a.xor(b)
     }

@@ -78,6 +78,9 @@ impl Primitives for Preprocess {
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>) -> Result<Dealt<u8>> {
         mpc::msb::offline(ctx, x)
     }
+    fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Mask<W>) -> Result<Dealt<u8>> {
+        mpc::msb::signs_offline(ctx, spec, x)
+    }
     fn xor<W: RingWord>(a: &Dealt<W>, _: &Dealt<W>) -> Result<Dealt<W>> {
         Ok(a.clone())
     }

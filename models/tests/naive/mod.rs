@@ -8,7 +8,7 @@ use ditto_models::run::Task;
 type Rows = Vec<Vec<f64>>;
 
 /// What a model gives for each text, in the text's own order of tokens.
-pub fn outputs(task: &Task) -> Vec<Vec<f32>> {
+pub(crate) fn outputs(task: &Task) -> Vec<Vec<f32>> {
     let config = BertConfig::open(task.checkpoint.dir()).unwrap();
     let bert = Naive { checkpoint: &task.checkpoint, config };
     let output = |text: &Prepared| bert.output(&task.head, text).concat().iter().map(|&v| v as f32).collect();

@@ -1,7 +1,7 @@
 //! Comparisons, bits and tables.
 
 use super::*;
-use crate::mpc::{Lookup, Segments};
+use crate::mpc::{Lookup, Segments, Signs};
 use crate::nn::compose::maximum::row_max;
 
 case!(Sign[W] {}: W => u32, |c, ctx, x| {
@@ -10,6 +10,15 @@ case!(Sign[W] {}: W => u32, |c, ctx, x| {
     P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u8, u32>(&ctx.step("b2a")?, &s, 9)?)
 });
 
+/// Hops of a comparison: digits of at most 6 bits, up to 4 of them in a hop.
+fn comparing(k: u32) -> u32 {
+    match (k - 1).div_ceil(6) {
+        0..=1 => 0,
+        2..=4 => 1,
+        _ => 2,
+    }
+}
+
 #[test]
 fn sign_in_every_ring() {
     for k in (2..=32).chain([33, 37, 48, 49, 61, 62, 63, 64]) {
@@ -17,10 +26,60 @@ fn sign_in_every_ring() {
             if k <= 8 { (-(1 << (k - 1))..1 << (k - 1)).collect() } else { ring_elements(150, k, k.into()) };
         let out = with_word!(k, W => check(&Sign::<W>::new(), &[Input::new(k, x.clone())], 0));
         assert_eq!(out.values, x.iter().map(|&v| i64::from(v < 0)).collect::<Vec<_>>(), "k = {k}");
-        let digits = (k - 1).div_ceil(6);
-        assert_eq!(out.counted.hops, digits - 1 + 2, "k = {k}");
+        assert_eq!(out.counted.hops, comparing(k) + 2, "k = {k}");
     }
     check(&Sign::<u16>::new(), &[Input::new(10, vec![])], 0);
+}
+
+case!(SeveralSigns[W] { spec: Signs }: W => u8, |c, ctx, x| {
+    let s = P::open_bits(&ctx.step("open")?, &P::signs(&ctx.step("signs")?, &c.spec, &x[0])?)?;
+    P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u8, u8>(&ctx.step("b2a")?, &s, 2)?)
+});
+
+#[test]
+fn several_signs_from_one_encoding() {
+    for k in [2, 5, 8, 10, 14, 25, 26, 32, 48, 64] {
+        // Sums must fit the ring.
+        let bound = (1i64 << (k - 2)) - 1;
+        let mut x = random(96, bound, k.into());
+        let add = vec![-bound, bound / 3, 0, bound];
+        for (x, a) in x.chunks_exact_mut(2).zip(&add) {
+            x.copy_from_slice(&[-a, -a - 1]);
+        }
+        let input = [Input::shaped(k, &[8, 12], x.clone())];
+        let spec = Signs { drop: 0, bits: k, add: add.clone() };
+        let out = with_word!(k, W => check(&SeveralSigns::<W>::new(spec.clone()), &input, 0));
+        assert_eq!(out.shape.dims(), [4, 96]);
+        let want: Vec<_> = add.iter().flat_map(|a| x.iter().map(move |x| i64::from(x + a < 0))).collect();
+        assert_eq!(out.values, want, "k = {k}");
+        // Where several stand beside other messages anyway, a hop may save bits.
+        assert!((comparing(k) + 2..=comparing(k).max(1) + 2).contains(&out.counted.hops));
+        if k < 14 {
+            continue;
+        }
+        // Of a quotient: wrong only just below 0.
+        let spec = Signs { drop: 4, bits: k - 4, ..spec };
+        let out = with_word!(k, W => counted(&SeveralSigns::<W>::new(spec), &input, &[], 3));
+        let sums = add.iter().flat_map(|a| x.iter().map(move |x| x + a));
+        for (sum, y) in sums.zip(out.values) {
+            assert!((-15..0).contains(&sum) || y == i64::from(sum < 0), "{sum} in {k} bits: {y}");
+        }
+    }
+    let input = [Input::new(8, vec![1])];
+    for (drop, bits, add) in [(4, 5, vec![0]), (0, 1, vec![0]), (0, 8, vec![])] {
+        assert!(crate::testing::run(&SeveralSigns::<u8>::new(Signs { drop, bits, add }), &input, 1).is_err());
+    }
+}
+
+#[test]
+fn what_signs_cost_in_a_ring_of_64_bits() {
+    use crate::mpc::msb::{cost, signs_cost};
+    let several = |n| signs_cost(8, &Signs { drop: 0, bits: 64, add: vec![0; n] });
+    for (cost, online, offline) in
+        [(cost(8, 64), 68, 345), (several(1), 68, 345), (several(2), 136, 441), (several(3), 204, 537)]
+    {
+        assert_eq!((cost.online, cost.offline, cost.hops), (online, offline, 2));
+    }
 }
 
 case!(Select[W] {}: W => W, |c, ctx, x| {
@@ -131,7 +190,7 @@ case!(Maximum[W] {}: W => W, |c, ctx, x| row_max(&ctx.step("max")?, &x[0]));
 #[test]
 fn maxima_of_rows() {
     for n in [1, 2, 3, 5, 16, 33] {
-        for k in [3, 7, 8, 10, 13, 16, 32] {
+        for k in [3, 7, 8, 10, 13, 16, 32, 64] {
             // Any two elements differ by less than half the ring, wherever it is cut.
             let spread = (1i64 << (k - 2)) - 1;
             let rows = 9;
@@ -151,7 +210,7 @@ fn maxima_of_rows() {
             assert_eq!(out.values, want, "{n} in {k} bits");
             assert_eq!(out.shape.dims(), [3, 3, 1]);
             let levels = n.next_power_of_two().trailing_zeros();
-            assert_eq!(out.counted.hops, levels * ((k - 1).div_ceil(6) + 1));
+            assert_eq!(out.counted.hops, levels * (comparing(k) + 2));
         }
     }
 }

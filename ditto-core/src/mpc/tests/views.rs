@@ -192,29 +192,77 @@ fn sign_hides() {
     hides(&Sign::new(), &[4], &[vec![0], vec![-8]], |x, y| (y != 0) == (x[0] < 0));
 }
 
-/// The sign with digits of one bit, so that the ANDs between digits are met too.
-struct SignByBits;
-impl Parties for SignByBits {
+/// Signs in Z_8 with digits of one bit, so that the ANDs between digits are met too.
+struct SignsByBits {
+    add: Vec<u8>,
+}
+impl Parties for SignsByBits {
     type In = u8;
     type Out = u8;
     fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
         Meter::read(Arc::default(), |ctx| ctx.step("msb").map(drop))
     }
     fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<u8>], _: &[Weight<u8>]) -> Result<()> {
-        msb::offline_by(&ctx.step("msb")?, &x[0], 1).map(drop)
+        msb::offline_by(&ctx.step("msb")?, &x[0], (0, 3), self.add.len(), &[1, 1])
     }
     fn online(&self, ctx: &Ctx<'_, Evaluator>, x: &[Masked<u8>], _: &[Weight<u8>]) -> Result<Masked<u8>> {
-        let sign = msb::online_by(&ctx.step("msb")?, &x[0], 1)?;
-        // As an output: P0's share less the negative of P1's, modulo 2.
-        let own =
-            if ctx.engine().role() == crate::mpc::Role::P0 { sign.x.map(|_| 0) } else { sign.x.clone() };
-        Ok(Masked::new(1, sign.x, own))
+        let shifted = |m: &u8| self.add.iter().map(|a| (m + a) & 7).collect::<Vec<_>>();
+        let m: Vec<u8> = x[0].m.data().iter().flat_map(shifted).collect();
+        let signs = msb::online_by(&ctx.step("msb")?, &m, self.add.len(), 3, &[1, 1])?;
+        // The first of each element is the output.
+        let signs: Vec<u8> = signs.into_iter().step_by(self.add.len()).collect();
+        Ok(as_output(ctx, &crate::tensor::Array::new([signs.len()], signs)?))
     }
+}
+
+/// XOR-shared bits as an output: P0's share less the negative of P1's, modulo 2.
+fn as_output(ctx: &Ctx<'_, Evaluator>, bits: &crate::tensor::Array<u8>) -> Masked<u8> {
+    let own = if ctx.engine().role() == crate::mpc::Role::P0 { bits.map(|_| 0) } else { bits.clone() };
+    Masked::new(1, bits.clone(), own)
 }
 
 #[test]
 fn sign_of_several_digits_hides() {
-    hides(&SignByBits, &[3], &all(3), |x, y| (y != 0) == (x[0] < 0));
+    hides(&SignsByBits { add: vec![0] }, &[3], &all(3), |x, y| (y != 0) == (x[0] < 0));
+    // Two shifts read one encoding.
+    let secrets = [vec![0], vec![-2], vec![1]];
+    hides(&SignsByBits { add: vec![0, 3] }, &[3], &secrets, |x, y| (y != 0) == (x[0] < 0));
+}
+
+/// Three digits of a comparison, given as shared bits, combined in one hop.
+struct Combined;
+impl Parties for Combined {
+    type In = u8;
+    type Out = u8;
+    fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
+        Meter::read(|ctx| ctx.step("combine").map(drop))
+    }
+    fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<u8>], _: &[Weight<u8>]) -> Result<()> {
+        msb::deal_levels(&ctx.step("combine")?, 3, x[0].shape.len())
+    }
+    fn online(&self, ctx: &Ctx<'_, Evaluator>, x: &[Masked<u8>], _: &[Weight<u8>]) -> Result<Masked<u8>> {
+        // [less, equal] of each digit; the lowest has no equal, and the highest no less.
+        let bit = |i: usize, j: usize| x[i].additive(ctx.first()).map(|a| a.a.data()[j]);
+        let mut items = Vec::new();
+        for j in 0..x[0].m.len() {
+            items.extend([bit(0, j)?, bit(1, j)? | bit(2, j)? << 1, bit(3, j)? << 1]);
+        }
+        let out = msb::combine_levels(&ctx.step("combine")?, 3, items)?;
+        let less = out.iter().map(|item| item & 1).collect();
+        Ok(as_output(ctx, &crate::tensor::Array::new(x[0].m.shape().clone(), less)?))
+    }
+}
+
+#[test]
+fn three_digits_in_one_hop_hide() {
+    let want = |x: &[i64], y: i64| {
+        let [less0, less1, equal1, equal2] = [x[0], x[1], x[2], x[3]].map(|b| b != 0);
+        (y != 0) == ((less1 && equal2) ^ (less0 && equal1 && equal2))
+    };
+    for secrets in [[[0, 0, 0, 0], [1, 0, 1, 1], [0, 1, 0, 1]], [[1, 1, 1, 1], [1, 0, 0, 1], [0, 1, 1, 0]]] {
+        let secrets = secrets.map(|s| s.map(|b: i64| -b).to_vec()).to_vec();
+        hides(&Combined, &[1, 1, 1, 1], &secrets, want);
+    }
 }
 
 case!(Select[] {}: u8 => u8, |c, ctx, x| {

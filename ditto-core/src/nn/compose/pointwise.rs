@@ -1,5 +1,7 @@
 use super::attention::add_scalar;
+use super::puma_gelu::puma_gelu;
 use super::truncate::truncate;
+use super::{Format, Fractional};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{Bilinear, Harmonic, SeriesSpec, Share};
@@ -32,12 +34,15 @@ const TANH: [f64; 10] = [
     0.004_858_026_338_884_248,
 ];
 
+/// Most fractional bits of a series; results with more get zeros.
+const FINEST: u32 = 12;
+
 /// A pointwise function of a sum: see [`Activation`].
 ///
 /// # Error
-/// Quad: 1 ulp, and what an ulp of x makes. GeLU and tanh: 2^-8 plus 2 ulp.
+/// Quad: 1 ulp, and what an ulp of x makes. GeLU and tanh: 2^-8 plus 2 ulp, or 2 units of 2^-12. PUMA's GeLU: 3 ulp of its polynomials.
 /// # Cost
-/// Quad 4 hops, GeLU and tanh 5; see the two functions below.
+/// Quad 4 hops, GeLU and tanh 5, PUMA's GeLU 10; see the functions that do it.
 /// # Security
 /// As the protocols it is made of.
 /// # Source
@@ -53,8 +58,16 @@ pub(crate) fn activation<P: Primitives, W: RingWord, T: RingWord>(
     let Some(drop) = fraction.checked_sub(out_fraction) else {
         return Err(Error::Unsupported("a pointwise function that adds fractional bits"));
     };
+    if matches!(function, Activation::Gelu | Activation::Tanh) && out_fraction > FINEST {
+        let y = activation(ctx, function, x, fraction, FINEST, out_width)?;
+        return P::mul_public(&y, 1 << (out_fraction - FINEST));
+    }
     match function {
         Activation::Quad => quad(ctx, x, drop, out_fraction, out_width),
+        Activation::PumaGelu => {
+            let out = Format { fraction: out_fraction, width: out_width };
+            puma_gelu(ctx, Fractional { share: x, fraction }, out)
+        }
         Activation::Gelu => {
             let harmonics = GELU[1..].iter().map(|&cos| Harmonic { cos, sin: 0.0 }).collect();
             let middle = Middle { constant: GELU[0], halvings: Some(1), harmonics };
