@@ -179,6 +179,7 @@ impl Tokenizer {
         first.take_overflowing();
         if let Some(second) = &mut second {
             second.take_overflowing();
+            encoded::mark_second(second);
         }
         let encoding = fence(|| self.inner.post_process(first, second, true)).map_err(failed)?;
         let encoded = Encoded::new(&encoding, truncated);

@@ -148,7 +148,7 @@ fn a_file_may_hold_pairs_and_answers_keep_its_order() {
 fn what_was_counted_is_what_was_metered() {
     let dir = tempfile::tempdir().unwrap();
     checkpoint(dir.path(), SyntheticHead::Embedding);
-    for plan in [Plan::Accurate, Plan::Ditto, Plan::DittoGelu] {
+    for plan in Plan::ALL {
         let texts = ["a", "the cat sat", "x y z x y z x y z"].map(str::to_owned).to_vec();
         let task = Task::open(dir.path(), plan, texts).unwrap();
         let out =

@@ -2,7 +2,7 @@
 
 use ditto_core::engine::{Clear, Simulate};
 use ditto_core::nn::{
-    Engine, Linear, LinearShape, Pointwise, Scope, WeightSource, Weights as _, linear, pointwise,
+    Engine, Linear, LinearShape, Pointwise, Scope, Tensor, WeightSource, Weights as _, linear, pointwise,
 };
 use ditto_core::{Error, Fx, Result, public_math};
 use ditto_macros::{Weights, secure_model};

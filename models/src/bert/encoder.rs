@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ditto_core::nn::{
-    Engine, LayerNorm, Linear, LinearShape, Product, Softmax, Tensor, activation, concat, layer_norm, linear,
+    Engine, LayerNorm, Linear, LinearShape, Product, Tensor, activation, concat, layer_norm, linear,
     matmul_t, softmax_attend,
 };
 use ditto_macros::{Weights, secure_model};
@@ -26,8 +26,8 @@ pub struct Attention<E: Engine, P: Formats> {
     output: Linear<E, P::Weight, P::Bias>,
     #[weights(value = config.architecture.num_attention_heads)]
     heads: usize,
-    #[weights(value = config.functions().softmax)]
-    softmax: Softmax,
+    #[weights(value = config.functions())]
+    functions: Functions,
 }
 
 /// Weights of one encoder layer (`BertLayer`).
@@ -70,7 +70,7 @@ pub fn attention<P: Formats>(
         let (q, k) = (q.slice(0, text.start, text.end), k.slice(0, text.start, text.end));
         let scores = matmul_t(&q.split_heads(w.heads), &k.split_heads(w.heads));
         let values = v.slice(0, text.start, text.end).split_heads(w.heads);
-        let context: Tensor<P::Act> = softmax_attend(w.softmax, &scores, &values);
+        let context: Tensor<P::Act> = softmax_attend(w.functions.softmax, &scores, &values);
         context.merge_heads()
     });
     linear(&concat(&contexts, 0), &w.output)

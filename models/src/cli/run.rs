@@ -139,10 +139,11 @@ impl Run {
         eprintln!(
             "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
         );
-        if self.plan == Plan::Ditto {
+        if let Some(replaced) = self.plan.replaces() {
             eprintln!(
-                "Plan `ditto` replaces GeLU by a quadratic function: a checkpoint that was not distilled for it gives \
-                 wrong answers."
+                "Plan `{}` computes quadratic functions in place of {replaced}: a checkpoint that was not distilled for \
+                 them gives wrong answers.",
+                self.plan
             );
         }
         for i in &task.truncated {

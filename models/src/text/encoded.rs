@@ -28,14 +28,27 @@ pub struct Origin {
     pub chars: Range<usize>,
 }
 
+/// Above every character of a text: what the offsets of a second text are raised by. The library tells the texts of a
+/// pair apart only if it tokenizes them together, which would leave no room to truncate in between.
+const SECOND: usize = 1 << 32;
+
+/// Marks a second text's tokens, before special tokens are added.
+pub(super) fn mark_second(encoding: &mut Encoding) {
+    encoding.get_offsets_mut().iter_mut().for_each(|(start, end)| {
+        *start += SECOND;
+        *end += SECOND;
+    });
+}
+
 impl Encoded {
     pub(super) fn new(encoding: &Encoding, truncated: bool) -> Self {
-        let texts = encoding.get_sequence_ids();
         let (words, special) = (encoding.get_word_ids(), encoding.get_special_tokens_mask());
-        let origins = encoding.get_offsets().iter().enumerate().map(|(i, &(start, end))| {
-            let text = texts.get(i).copied().flatten().filter(|_| special.get(i) != Some(&1))?;
-            Some(Origin { text, word: words.get(i).copied().flatten(), chars: start..end })
-        });
+        let origin = |(i, &(start, end)): (usize, &(usize, usize))| {
+            let chars = start % SECOND..end % SECOND;
+            let word = words.get(i).copied().flatten();
+            (special.get(i) != Some(&1)).then(|| Origin { text: start / SECOND, word, chars })
+        };
+        let origins = encoding.get_offsets().iter().enumerate().map(origin);
         Self {
             ids: encoding.get_ids().to_vec(),
             type_ids: encoding.get_type_ids().to_vec(),

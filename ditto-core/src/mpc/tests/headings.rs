@@ -41,10 +41,10 @@ fn primitives_say_what_they_do() {
 fn compositions_say_what_they_do() {
     let files = [
         include_str!("../../nn/compose/attention.rs"),
-        include_str!("../../nn/compose/choice.rs"),
         include_str!("../../nn/compose/attention/clipped.rs"),
         include_str!("../../nn/compose/attention/exact.rs"),
         include_str!("../../nn/compose/attention/two_quad.rs"),
+        include_str!("../../nn/compose/choice.rs"),
         include_str!("../../nn/compose/inverse.rs"),
         include_str!("../../nn/compose/maximum.rs"),
         include_str!("../../nn/compose/norm.rs"),
