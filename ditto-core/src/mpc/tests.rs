@@ -7,6 +7,7 @@ mod freshness;
 mod headings;
 mod inverse;
 mod norm;
+mod pages;
 mod pointwise;
 mod truncation;
 mod views;
