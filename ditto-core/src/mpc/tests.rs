@@ -9,6 +9,7 @@ mod freshness;
 mod headings;
 mod inverse;
 mod norm;
+mod pages;
 mod pointwise;
 mod simulation;
 mod truncation;
