@@ -2,8 +2,8 @@
 
 use ditto_core::engine::{Clear, Simulate};
 use ditto_core::nn::{
-    Activation, LayerNorm, Linear, LinearShape, Scope, Softmax, WeightSource, Weights, activation, layer_norm,
-    linear, matmul_t, softmax_attend,
+    Activation, LayerNorm, Linear, LinearShape, Scope, Softmax, WeightSource, Weights, activation,
+    layer_norm, linear, matmul_t, softmax_attend,
 };
 use ditto_core::{Engine, Fixed, Fx, Product, Result, Tensor, Z};
 use ditto_macros::{Weights, secure_model};

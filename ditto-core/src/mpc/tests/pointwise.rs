@@ -170,7 +170,7 @@ fn puma_gelu_over_its_range() {
         );
         // Where x is rounded it may fall into the next piece; the pieces are up to 0.016 apart.
         let unit = f64::from(out).exp2();
-        let near = if shift == 0 { 4 } else { (0.016 * unit) as i64 + 4 };
+        let near = if shift == 0 { 6 } else { (0.016 * unit) as i64 + 6 };
         let case = Pointwise::<u64, u64>::new(Activation::PumaGelu, f, out, 64);
         let between = |x: &i64| limits.iter().all(|t| (x - t).abs() > 1 << shift || shift == 0);
         x.retain(between);
@@ -186,16 +186,16 @@ fn puma_gelu_over_its_range() {
         println!("against GeLU: {worst:.5}");
         assert!(worst < 0.02);
     }
-    // In another ring, with coarser coefficients.
+    // In another ring, with coefficients of 14 bits only: at 3 they are off by 5 ulp together.
     let x: Vec<i64> = (-(64i64 << 8)..64 << 8).step_by(7).collect();
-    let worst = pointwise_error(Pointwise::<u32, u32>::new(Activation::PumaGelu, 8, 8, 32), 32, &x, 4);
-    assert!(worst < 3.0, "{worst}");
+    let worst = pointwise_error(Pointwise::<u32, u32>::new(Activation::PumaGelu, 8, 8, 32), 32, &x, 6);
+    assert!(worst < 8.0, "{worst}");
 }
 
 #[test]
 fn what_pointwise_functions_cost_in_one_ring() {
     let bits = |function| bits(&Pointwise::<u64, u64>::new(function, 36, 18, 64), 64);
-    assert_eq!(bits(Activation::PumaGelu), (978, 1405));
+    assert_eq!(bits(Activation::PumaGelu), (954, 1423));
     assert_eq!(bits(Activation::Quad), (256, 142));
     println!("accurate GeLU in 64 bits: {:?}", bits(Activation::Gelu));
     let small = |function| self::bits(&Pointwise::<u32, u32>::new(function, 20, 10, 32), 32);
@@ -215,7 +215,7 @@ fn functions_with_many_fractional_bits() {
     let x: Vec<i64> = random(2000, 120 << 36, 9).into_iter().chain([0, 1 << 36, -1 << 36]).collect();
     for function in [Activation::Gelu, Activation::Tanh] {
         let case = Pointwise::<u64, u64>::new(function, 36, 18, 64);
-        let worst = pointwise_error(case, 64, &x, 4 << 6) / f64::from(18).exp2();
+        let worst = pointwise_error(case, 64, &x, 16 << 6) / f64::from(18).exp2();
         assert!(worst < 1.0 / 256.0 + 2.2 / 4096.0, "{function:?}: {worst}");
     }
     // Values of BERT: linear outputs to 200.
