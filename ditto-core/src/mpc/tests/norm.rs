@@ -23,7 +23,7 @@ fn standardize_over_its_range() {
     for (d, f, fraction) in
         [(1, 36, 18), (96, 18, 18), (384, 36, 18), (768, 36, 18), (768, 32, 16), (1024, 36, 18)]
     {
-        let finest = fraction.min(26 - d.next_power_of_two().trailing_zeros());
+        let finest = fraction.min(26 - usize::next_power_of_two(d).trailing_zeros());
         standardized::<u64>(d, f, Format { fraction, width: 64 }, 0.5f64.powi(finest as i32));
     }
 }
