@@ -202,7 +202,7 @@ pub trait Primitives: Sized + Sync + 'static {
     /// The quotient is the floor or one above it, so a sign may be wrong where -2^drop < x + a < 0 only; none for drop = 0.
     /// # Cost
     /// As [`Self::msb`] in the ring of the quotient, where 1 hop counts as none; the combinations once per shift. Three
-    /// shifts in Z_{2^64}: 204 bits online, 537 offline.
+    /// shifts in Z_{2^64}: 180 bits online, 547 offline.
     /// # Security
     /// As [`Self::msb`]. One dealt one-hot is read at several places, which is local.
     /// # Source

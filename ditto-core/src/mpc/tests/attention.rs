@@ -154,7 +154,7 @@ fn what_is_clipped_counts_for_nothing() {
         let scores: Vec<i64> = (0..q).flat_map(|r| [0, below(r)]).collect();
         let worst = one_ring_error(&case, [q, 2, 1], &scores, &values, 0.05);
         println!("{from} to {to} below: {worst:.6}");
-        assert!(worst < if from < 1.0 { 61.0 * 2.5 / 4096.0 } else { 0.0005 }, "{from}: {worst}");
+        assert!(worst < if from < 1.0 { 61.0 * 2.5 / 4096.0 } else { 0.001 }, "{from}: {worst}");
     }
 }
 
@@ -213,7 +213,7 @@ fn ranges_of_softmax_in_one_ring() {
 
 #[test]
 fn what_softmax_costs_in_one_ring() {
-    // Per score, 128 rows of 128 keys and no more than one value each: bits online and offline, and hops.
+    // Bits of a row of 128 keys with one output, online and offline, and hops.
     let cost = |kind, fraction: u32| {
         let case = one_ring(kind, fraction);
         let inputs =
@@ -221,15 +221,14 @@ fn what_softmax_costs_in_one_ring() {
         let cost = counted(&case, &inputs, &[], 1).counted;
         (cost.online * 8 / 128, cost.offline * 8 / 128, cost.hops)
     };
-    for (kind, fraction) in [(Kind::Clipped, 18), (Kind::TwoQuad, 16)] {
-        println!(
-            "{kind:?}, {fraction} bits: bits online and offline a row of 128 keys, hops {:?}",
-            cost(kind, fraction)
-        );
-    }
+    // Scores, nodes of the maximum, the row, its one output: the tables of the documentation.
+    let clipped = [128 * 326 + 127 * 198 + 468 + 256, 128 * 689 + 127 * 473 + 13_894 + 202];
+    assert_eq!(cost(Kind::Clipped, 18), (clipped[0], clipped[1], 39));
+    let quad = [128 * 256 + 810 + 256, 128 * 128 + 14_487 + 224];
+    assert_eq!(cost(Kind::TwoQuad, 16), (quad[0], quad[1], 10));
     let exact = Softmax::new(20, 10, 10);
     let inputs =
         [Input::shaped(48, &[128, 128], vec![0; 128 * 128]), Input::shaped(48, &[128, 1], vec![0; 128])];
     let cost = counted(&exact, &inputs, &[], 1).counted;
-    println!("Exact, 32 bits: {} {} {}", cost.online * 8 / 128, cost.offline * 8 / 128, cost.hops);
+    assert_eq!((cost.online * 8 / 128, cost.offline * 8 / 128, cost.hops), (21_046, 57_559, 31));
 }

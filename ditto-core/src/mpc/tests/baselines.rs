@@ -56,7 +56,7 @@ fn puma_gelu_over_its_range() {
         );
         // Where x is rounded it may fall into the next piece; the pieces are up to 0.016 apart.
         let unit = f64::from(out).exp2();
-        let near = if shift == 0 { 4 } else { (0.016 * unit) as i64 + 4 };
+        let near = if shift == 0 { 6 } else { (0.016 * unit) as i64 + 6 };
         let case = Applied::<u64, u64>::new(Activation::PumaGelu, f, out, 64);
         let between = |x: &i64| limits.iter().all(|t| (x - t).abs() > 1 << shift || shift == 0);
         x.retain(between);
@@ -72,16 +72,16 @@ fn puma_gelu_over_its_range() {
         println!("against GeLU: {worst:.5}");
         assert!(worst < 0.02);
     }
-    // In another ring, with coarser coefficients.
+    // In another ring, with coefficients of 14 bits only: at 3 they are off by 5 ulp together.
     let x: Vec<i64> = (-(64i64 << 8)..64 << 8).step_by(7).collect();
-    let worst = error(Applied::<u32, u32>::new(Activation::PumaGelu, 8, 8, 32), 32, &x, 4);
-    assert!(worst < 3.0, "{worst}");
+    let worst = error(Applied::<u32, u32>::new(Activation::PumaGelu, 8, 8, 32), 32, &x, 6);
+    assert!(worst < 8.0, "{worst}");
 }
 
 #[test]
 fn what_activations_cost_in_one_ring() {
     let bits = |function| bits(&Applied::<u64, u64>::new(function, 36, 18, 64), 64);
-    assert_eq!(bits(Activation::PumaGelu), (978, 1405, 10));
+    assert_eq!(bits(Activation::PumaGelu), (954, 1423, 10));
     assert_eq!(bits(Activation::Quad), (256, 142, 4));
     println!("accurate GeLU in 64 bits: {:?}", bits(Activation::Gelu));
     let small = |function| self::bits(&Applied::<u32, u32>::new(function, 20, 10, 32), 32);

@@ -9,8 +9,8 @@ use crate::primitives::{Primitives, RingWord};
 use crate::public_math::power_of_two;
 use crate::tensor::{Reshape, Shape, Slice};
 
-/// Most fractional bits of a coefficient: rounding then adds 4^6 2^-25 at most.
-const COEFFICIENT: u32 = 24;
+/// Most fractional bits of a coefficient: their rounding then adds 411 2^-28 at most.
+const COEFFICIENT: u32 = 28;
 /// Fewest, and integer bits of x with its sign.
 const LEAST: u32 = 12;
 const LOG_X: u32 = 8;
@@ -20,12 +20,13 @@ const LOG_POWER: u32 = 12;
 /// PUMA's piecewise polynomial for GeLU, all of it in the result's ring.
 ///
 /// # Inputs
-/// A sum with |x| < 2^(k-2-c-F) at the result's F fractional bits, c = min(24, k-10-F) those of coefficients: 2^20 for
+/// A sum with |x| < 2^(k-2-c-F) at the result's F fractional bits, c = min(28, k-10-F) those of coefficients: 2^16 for
 /// F = 18 in Z_{2^64}.
 /// # Output
 /// 0 below -4, a cubic below -1.95, an even sextic plus x/2 below 3, x from there on, at `out`.
 /// # Error
-/// Below 3 ulp against the piecewise function of the rounded x; x is rounded by less than 1 ulp. The function itself is
+/// Below 3 ulp against the piecewise function of the rounded x, plus up to 411 2^-c of coefficients; x is rounded by less
+/// than 1 ulp. The function itself is
 /// within 0.02 of GeLU, which is its step at 3.
 /// # Protocol
 /// Truncate x. Beside each other: three comparisons from one one-hot encoding, their bits opened; x^2, then x^3 and x^4,
@@ -33,8 +34,8 @@ const LOG_POWER: u32 = 12;
 /// from one piece to the next, un-rescaled, and one truncation ends it all. Powers of numbers outside [-4, 3) may wrap:
 /// what is made of them cancels exactly.
 /// # Cost
-/// 10 hops: 2 truncation, 6 powers (3 of comparing hide), 2 truncation. For F = 18 in Z_{2^64} from a sum of 36: 978 bits
-/// online, 1405 offline.
+/// 10 hops: 2 truncation, 6 powers (3 of comparing hide), 2 truncation. For F = 18 in Z_{2^64} from a sum of 36: 954 bits
+/// online, 1423 offline.
 /// # Security
 /// As the protocols it is made of. The powers and comparisons that share a masked x have their own dealt numbers.
 /// # Source
@@ -56,8 +57,8 @@ pub(super) fn puma_gelu<P: Primitives, W: RingWord, T: RingWord>(
     let x: P::Masked<T> = truncate(&ctx.step("input")?, x.share, drop, width)?;
     let x = x.restructure(&Reshape(&row))?;
 
-    let scale = power_of_two(fraction as i32);
-    let thresholds = THRESHOLDS.map(|t| (t * scale).round_ties_even() as i64);
+    // Rounded up, so that a number is below both or neither.
+    let thresholds = THRESHOLDS.map(|t| (t * power_of_two(fraction as i32)).ceil() as i64);
     let (bits, [x1, x2, x3, x4, x6]) = ctx.join(
         ("regions", |ctx| {
             let spec = Signs { drop: 0, bits: width, add: thresholds.map(|t| -t).to_vec() };

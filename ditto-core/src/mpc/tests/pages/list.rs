@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::engine::Meter;
 use crate::error::Result;
 use crate::fixed::{Fixed, Fx, WordOf};
-use crate::mpc::{Bilinear, Dealt, ExpSpec, Harmonic, Lookup, Segments, SeriesSpec};
+use crate::mpc::{Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Wave};
 use crate::net::Link;
 use crate::nn::compose::inverse::{Inverse, InverseSpec, inverse};
 use crate::nn::compose::maximum::row_max;
@@ -263,16 +263,11 @@ fn exp() -> Vec<Row> {
 }
 
 fn series() -> Vec<Row> {
-    let of = |harmonics: usize, fraction: u32| {
-        let spec = SeriesSpec {
-            fraction,
-            log_period: 4,
-            out_width: fraction + 9,
-            constant: 0.0,
-            halvings: None,
-            harmonics: vec![Harmonic { cos: 1.0, sin: 1.0 }; harmonics],
-        };
-        row(format!("H = {harmonics}, f = {fraction}, w = {}", spec.out_width), ELEMENT, |ctx| {
+    let of = |waves: usize, fraction: u32| {
+        let wave = Wave { frequency: 1, cos: 1.0, sin: 1.0, dealt: 8, public: 8 };
+        let spec = SeriesSpec::new(fraction + 4, fraction, fraction + 9, 0.0, vec![wave; waves]);
+        let width = spec.out_width;
+        row(format!("W = {waves}, f = {fraction}, w = {width}, D = P = 8"), ELEMENT, |ctx| {
             Meter::series(ctx, &spec, &secret::<u32>(&[N], fraction + 10))
         })
     };
@@ -342,6 +337,7 @@ fn inverses() -> Vec<Row> {
         out_fraction: 19,
         out_width: 48,
         index: 11,
+        steps: 1,
     };
     let root = InverseSpec {
         kind: Inverse::Rsqrt,
@@ -351,6 +347,7 @@ fn inverses() -> Vec<Row> {
         out_fraction: 17,
         out_width: 48,
         index: 13,
+        steps: 1,
     };
     vec![
         of("1/x of the softmax over 128 keys", 24, reciprocal).typical(),
@@ -364,7 +361,8 @@ fn softmax_attend() -> Vec<Row> {
         row_on(link, parameters, (ROWS, "row"), |ctx| {
             let scores = tensor::<Fx<32, 20>>(&[12, 128, n]);
             let values = tensor::<Fx<48, 10>>(&[12, n, 64]);
-            let out: Result<Tensor<Meter, Fx<32, 10>>> = nn::softmax_attend(ctx, &scores, &values);
+            let out: Result<Tensor<Meter, Fx<32, 10>>> =
+                nn::softmax_attend(ctx, nn::Softmax::Exact, &scores, &values);
             out
         })
     };
