@@ -172,7 +172,7 @@ fn local() -> Vec<Row> {
 }
 
 fn remask() -> Vec<Row> {
-    rings(|ctx, x| Meter::remask(ctx, x))
+    rings(Meter::remask)
 }
 
 fn product() -> Vec<Row> {
@@ -208,7 +208,7 @@ fn upcast() -> Vec<Row> {
 
 fn msb() -> Vec<Row> {
     let mut rows = vec![row("Z_{2^10}", ELEMENT, |ctx| Meter::msb(ctx, &secret::<u64>(&[N], 10)))];
-    rows.extend(rings(|ctx, x| Meter::msb(ctx, x)));
+    rows.extend(rings(Meter::msb));
     rows
 }
 
