@@ -100,7 +100,7 @@ impl SimulatedWeight {
     /// The same, with its name in the checkpoint.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
-        Self { origin: Some(Origin { weight: name.into(), rows: self.shape.last() }), ..self }
+        Self { origin: Some(Origin { weight: name.into(), rows: self.shape.last(), direct: true }), ..self }
     }
 }
 
@@ -114,11 +114,16 @@ impl<W> Simulated<W> {
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         let rows = self.values.len();
-        self.from(Some(Origin { weight: name.into(), rows }))
+        self.from(Some(Origin { weight: name.into(), rows, direct: true }))
     }
 
     fn from(self, origin: Option<Origin>) -> Self {
         Self { origin, ..self }
+    }
+
+    /// The weight of what is computed from these numbers by more than sums and shifts.
+    fn beyond(&self) -> Option<Origin> {
+        self.origin.clone().map(|o| Origin { direct: false, ..o })
     }
 
     /// The integers.
@@ -206,6 +211,7 @@ impl Ctx<'_, Simulate> {
             headroom: bits,
             weight: x.origin.as_ref().map(|o| o.weight.clone()),
             row,
+            direct: x.origin.as_ref().is_some_and(|o| o.direct),
         };
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.entry((self.id(), op)) {
@@ -307,7 +313,7 @@ impl Primitives for Simulate {
         Ok(with(x, k2, |v| (v + carry) >> drop))
     }
     fn additive<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<W>> {
-        Ok(x.clone())
+        Ok(x.clone().from(x.beyond()))
     }
     fn add_additive<W: RingWord>(a: &Simulated<W>, b: &Simulated<W>) -> Result<Simulated<W>> {
         zip(a, b, "add", |a, b| a + b)
@@ -334,10 +340,15 @@ impl Primitives for Simulate {
         let factor = y.values.data().iter().map(|v| v.unsigned_abs()).max().unwrap_or_default();
         ctx.check_product(x, u64::try_from(factor).unwrap_or(u64::MAX), terms)?;
         let z = op.apply(64, &to_words(&x.values), &to_words(&y.values))?;
-        // Of a row times a gain, the gain tells more. A sum of products comes from no single row.
+        // Of rows and a gain, the gain tells more; of exponentials and values, the values. A sum of products comes from no
+        // single row.
+        let own = |o: &Simulated<W>| o.origin.as_ref().is_some_and(|o| o.direct);
+        let sum = |origin: Option<Origin>| origin.map(|o| Origin { rows: 0, direct: false, ..o });
         let origin = match op {
-            Bilinear::Elementwise => either(y, x),
-            _ => either(x, y).map(|o| Origin { rows: 0, ..o }),
+            Bilinear::Elementwise if own(y) && !own(x) => y.origin.clone(),
+            Bilinear::Elementwise => either(x, y),
+            Bilinear::MatMul => sum(either(y, x)),
+            Bilinear::MatMulTransposed | Bilinear::RowDot => sum(either(x, y)),
         };
         Ok(Simulated::new(from_words(&z), x.k).from(origin))
     }
@@ -362,7 +373,7 @@ impl Primitives for Simulate {
     ) -> Result<Simulated<V>> {
         let limit = 1i128 << (x.k - 2);
         ctx.check("upcast", x, -limit, limit)?;
-        Ok(with(x, k2, |v| v))
+        Ok(with(x, k2, |v| v).from(x.beyond()))
     }
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<u8>> {
         let limit = 1i128 << (x.k - 1);
@@ -377,14 +388,14 @@ impl Primitives for Simulate {
         let words = x.values.zip(&coins, "lookup", |v, c| {
             i128::from(table.read(((v + i128::from(c)) >> table.dropped()) as u64))
         })?;
-        Ok(Simulated::new(words, table.word_bits()).from(x.origin.clone()))
+        Ok(Simulated::new(words, table.word_bits()).from(x.beyond()))
     }
     fn open_bits<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<W>> {
         Ok(x.clone())
     }
     fn select<W: RingWord>(_: &Ctx<'_, Self>, bit: &Simulated<u8>, y: &Simulated<W>) -> Result<Simulated<W>> {
         let values = bit.values.zip(&y.values, "select", |b, v| b * v)?;
-        Ok(Simulated::new(values, y.k).from(y.origin.clone()))
+        Ok(Simulated::new(values, y.k).from(y.beyond()))
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
         _: &Ctx<'_, Self>,
@@ -408,7 +419,7 @@ impl Primitives for Simulate {
             // An argument above 0 was a violation; observed on, it is the row's maximum after all.
             if z == 1 { 0 } else { (public_math::exp(v.min(0) as f64 * unit) * scale) as i128 }
         })?;
-        Ok(Simulated::new(ctx.round(&exact, 16)?, spec.out_width).from(x.origin.clone()))
+        Ok(Simulated::new(ctx.round(&exact, 16)?, spec.out_width).from(x.beyond()))
     }
     fn series<W: RingWord>(
         ctx: &Ctx<'_, Self>,
@@ -417,7 +428,7 @@ impl Primitives for Simulate {
     ) -> Result<Simulated<u32>> {
         let scaled = x.values.map(|v| spec.scaled_value(v as i64));
         let out = ctx.round(&scaled, SeriesSpec::SCALED - spec.fraction)?;
-        Ok(Simulated::new(out, spec.out_width).from(x.origin.clone()))
+        Ok(Simulated::new(out, spec.out_width).from(x.beyond()))
     }
     fn segments(_: &Ctx<'_, Self>, spec: &Segments, word: &Simulated<u64>) -> Result<Simulated<u128>> {
         Ok(with(word, spec.width, |w| spec.value(w as u64) as i128))
@@ -432,7 +443,7 @@ impl Primitives for Simulate {
         let k = r.k;
         if ctx.engine().seen.is_some() {
             let z = x.values.zip(&r.values, "newton step", |x, r| newton_without_ring(x, r, power, lead))?;
-            return Ok(Simulated::new(z, k).from(x.origin.clone()));
+            return Ok(Simulated::new(z, k).from(x.beyond()));
         }
         let modular = |v: i128| (v as u128).low(k);
         let signed = |v: u128| ((v << (128 - k)) as i128) >> (128 - k);
