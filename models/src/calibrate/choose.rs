@@ -94,7 +94,7 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
         let chosen;
         let product = if entry.is_matrix() {
             let most = (width - WHOLE - shapes.activations).min(fraction.max(FINEST));
-            chosen = (present + spare).clamp(fraction - FARTHEST, most);
+            chosen = (present + spare).min(most).max(fraction - FARTHEST);
             shapes.activations + chosen
         } else {
             // Rows times a gain: the rows come first.
@@ -105,7 +105,7 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
                 .collect();
             let rows_now = fraction - rows.iter().map(|r| now.step(r).exponent).max().unwrap_or_default();
             let most = fraction.max(ROWS) + fraction.max(FINEST);
-            let product = (present + rows_now + spare).clamp(2 * fraction - FARTHEST, most);
+            let product = (present + rows_now + spare).min(most).max(2 * fraction - FARTHEST);
             let rows_next = (product - fraction).min(fraction.max(ROWS));
             for row in rows {
                 let scale = StepScale { exponent: fraction - rows_next, ..StepScale::default() };
