@@ -18,6 +18,8 @@ const WHOLE: i32 = 10;
 const FINEST: i32 = 14;
 /// Fractional bits that normalised rows get before gains do.
 const ROWS: i32 = 12;
+/// Farthest that a scale goes from the format's; what needs more is refused by its range.
+const FARTHEST: i32 = 24;
 /// What a typical weight must be in units of its last bit: two bits beside the sign.
 const UNITS: f64 = 4.0;
 
@@ -72,7 +74,8 @@ fn squares(low: f64, high: f64) -> (i32, i32) {
     let high = high.clamp(-8.0, 22.0) as i32;
     // Eight fractional bits must be left of 22, less what a large range takes.
     let least = -14 + 2 * (((high - 10).max(0) + 1) / 2);
-    let low = (low.clamp(-24.0, 24.0) as i32).max(least);
+    let low = (low.clamp(-24.0, 24.0) as i32).max(least).min(19);
+    // A table for each third of the octaves.
     (low, high.max(low + 3))
 }
 
@@ -91,7 +94,7 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
         let chosen;
         let product = if entry.r#use == Use::Matrix {
             let most = (width - WHOLE - shapes.activations).min(fraction.max(FINEST));
-            chosen = (present + spare).min(most);
+            chosen = (present + spare).min(most).max(fraction - FARTHEST);
             shapes.activations + chosen
         } else {
             // Rows times a gain: the rows come first.
@@ -101,7 +104,8 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
                 .map(|norm| format!("{norm}/standardize"))
                 .collect();
             let rows_now = fraction - rows.iter().map(|r| now.step(r).exponent).max().unwrap_or_default();
-            let product = (present + rows_now + spare).min(fraction.max(ROWS) + fraction.max(FINEST));
+            let most = fraction.max(ROWS) + fraction.max(FINEST);
+            let product = (present + rows_now + spare).min(most).max(2 * fraction - FARTHEST);
             let rows_next = (product - fraction).min(fraction.max(ROWS));
             for row in rows {
                 let scale = StepScale { exponent: fraction - rows_next, ..StepScale::default() };
