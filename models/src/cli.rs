@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cost;
 mod party;
 mod run;
 
@@ -21,6 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Cost(cost::CostOf),
     #[command(hide = true)]
     Party(party::Party),
 }
@@ -48,6 +50,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), RunError> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Cost(cost) => cost.run(),
             Command::Party(party) => party.run(),
         }
     }

@@ -11,6 +11,7 @@ pub mod bert;
 pub mod checkpoint;
 pub mod config;
 pub mod embeddings;
+pub mod estimate;
 mod files;
 #[cfg(test)]
 mod fuzz;

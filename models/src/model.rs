@@ -1,6 +1,7 @@
 //! BERT as a model that parties run, and the choice of its formats at run time.
 
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
 use ditto_core::error::Result;
@@ -12,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::bert::{Bert, bert};
+use crate::config::{BertConfig, ConfigError, Head};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
+use crate::run::RunError;
 
 /// All that is public of a model: what the parties, the client and the owner must agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,7 +81,25 @@ pub trait Visit {
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out;
 }
 
+impl Request {
+    /// A text of `tokens` tokens, if a model of these sizes takes it.
+    pub fn new(tokens: usize, architecture: &Architecture) -> std::result::Result<Self, RunError> {
+        let longest = architecture.max_position_embeddings;
+        if tokens == 0 || tokens > longest {
+            return Err(RunError::Length { tokens, longest });
+        }
+        Ok(Self { tokens })
+    }
+}
+
 impl ModelSpec {
+    /// Of the configuration files of a checkpoint, whose weights may be missing.
+    pub fn of_config(dir: &Path, plan: Plan) -> std::result::Result<Self, ConfigError> {
+        let config = BertConfig::open(dir)?;
+        let architecture = Architecture::new(&config, &Head::of_config(&config, dir)?);
+        Ok(Self { plan, architecture, settings: Arc::default() })
+    }
+
     /// The functions of the plan.
     pub(crate) fn functions(&self) -> Functions {
         self.plan.functions()

@@ -4,7 +4,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::kernel;
@@ -141,6 +141,26 @@ fn view(data: &[f32], rows: usize, columns: usize) -> Result<ndarray::ArrayView2
 pub(crate) fn cost(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Result<Cost> {
     let n = op.shape(x, y)?.len();
     Ok(Cost { multiply_adds: 5 * op.multiply_adds(x, y)?, ..Cost::deal(n, k) })
+}
+
+/// What the parties compute for it: one product at the helper, two at each evaluator.
+pub(crate) fn work<W: Word>(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Result<Work> {
+    let (n, word) = (op.shape(x, y)?.len(), size_of::<W>());
+    let work = Work::deal::<W>(n, k)
+        .helper(Kind::Pass, 3 * (x.len() + y.len()) * word)
+        .online(Kind::Pass, (3 * y.len() + 6 * n) * word);
+    let products = op.multiply_adds(x, y)? as usize;
+    Ok(match op {
+        Bilinear::Elementwise | Bilinear::RowDot => {
+            work.helper(Kind::Step, products).online(Kind::Step, 2 * products)
+        }
+        // The right operand is packed for each product.
+        Bilinear::MatMul | Bilinear::MatMulTransposed => work
+            .helper(Kind::multiply(k), products)
+            .helper(Kind::Pass, 2 * y.len() * word)
+            .online(Kind::multiply(k), 2 * products)
+            .online(Kind::Pass, 4 * y.len() * word),
+    })
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

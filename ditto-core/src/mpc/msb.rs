@@ -8,7 +8,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Dealt, Mask, Masked, Xor};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::ring::Word;
@@ -33,6 +33,30 @@ pub(crate) fn cost(n: usize, k: u32) -> Cost {
     let hot = digits.iter().map(|&w| Cost::deal(n, 1 << w)).fold(Cost::deal(n, 1), Cost::then);
     let and = Cost::deal(n, 1) + Cost::exchange(n, 2);
     (1..digits.len()).fold(hot, |cost, _| cost + and)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
+    let top = Work::deal::<u8>(n, 1)
+        .helper(Kind::Pass, 3 * n * size_of::<W>())
+        .helper(Kind::Step, n)
+        .online(Kind::Step, n);
+    let digit = |&width: &u32| {
+        let hot = match width {
+            1..=3 => Work::deal::<u8>(n, 1 << width),
+            4 => Work::deal::<u16>(n, 1 << width),
+            5 => Work::deal::<u32>(n, 1 << width),
+            _ => Work::deal::<u64>(n, 1 << width),
+        };
+        hot.helper(Kind::Step, n).online(Kind::Step, n)
+    };
+    let and = (Work::mask::<u8>(n) + Work::deal::<u8>(n, 1) + Work::exchange::<u8>(n, 2))
+        .helper(Kind::Step, n)
+        .prepare(Kind::Pass, 3 * n)
+        .online(Kind::Step, 2 * n);
+    let digits = digits(k, MAX_DIGIT);
+    let hot: Work = digits.iter().map(digit).sum();
+    (1..digits.len()).fold(top + hot, |sum, _| sum + and)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(ctx: &Ctx<'_, Preprocess>, x: &Mask<W>) -> Result<Dealt<u8>> {

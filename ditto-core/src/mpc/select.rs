@@ -4,14 +4,21 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked, OpenedBits, OpenedMask};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
+use crate::ring::Word;
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` products in Z_{2^k}.
 pub(crate) fn cost(n: usize, k: u32) -> Cost {
     Cost::deal(n, k) + Cost::deal(n, k)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
+    let dealt = Work::deal::<W>(n, k) + Work::deal::<W>(n, k);
+    dealt.helper(Kind::Pass, n * (6 * size_of::<W>() + 2)).helper(Kind::Step, n).online(Kind::Step, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

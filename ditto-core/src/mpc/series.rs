@@ -7,7 +7,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::public_math::{cos_sin, power_of_two};
@@ -118,6 +118,18 @@ impl SeriesSpec {
 /// Cost for `n` values.
 pub(crate) fn cost(n: usize, spec: &SeriesSpec) -> Cost {
     Cost::deal(n * 2 * spec.harmonics.len(), spec.dealt_width())
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word>(n: usize, spec: &SeriesSpec) -> Work {
+    let (per, functions) = (2 * spec.harmonics.len(), spec.period() * spec.harmonics.len());
+    Work::deal::<u32>(n * per, spec.dealt_width())
+        .helper(Kind::Function, functions)
+        .helper(Kind::Pass, n * (3 * size_of::<W>() + 8 * per))
+        .helper(Kind::Step, n)
+        .online(Kind::Function, functions)
+        .online(Kind::Step, 2 * n)
+        .online(Kind::Pass, n * (2 * size_of::<W>() + 8 * per))
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

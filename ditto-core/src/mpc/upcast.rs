@@ -9,10 +9,10 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
-use crate::ring::cast;
+use crate::ring::{Word, cast};
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` elements, Z_{2^k} to Z_{2^k2}.
@@ -48,6 +48,20 @@ macro_rules! with_word {
             }
         }
     };
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word, V: Word>(n: usize, k: u32, k2: u32) -> Work {
+    with_word!(k2 - k, D => {
+        let (d, word) = (k2 - k, size_of::<D>());
+        let widen = n * (size_of::<W>() + word + size_of::<V>());
+        (Work::mask::<D>(n) + Work::deal::<D>(n, d) + Work::deal::<D>(n, d) + Work::exchange::<D>(n, d))
+            .helper(Kind::Step, 2 * n)
+            .helper(Kind::Pass, 2 * widen)
+            .prepare(Kind::Pass, widen)
+            .online(Kind::Step, n)
+            .online(Kind::Pass, widen + 2 * n * size_of::<W>())
+    })
 }
 
 pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(

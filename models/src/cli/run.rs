@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Testing;
 use clap::Args;
+use ditto_core::cost::PhaseSeconds;
 use ditto_core::net::Limits;
 use ditto_models::plan::Plan;
 use ditto_models::run::{Answer, Launch, Network, Outcome, Phase, RunError, Task, run_private};
@@ -66,6 +67,7 @@ struct Json<'a> {
     reference: &'a [Answer],
     cost: JsonCost,
     seconds: JsonSeconds,
+    cpu_seconds: JsonCpu,
     peak_rss_bytes: [u64; 3],
 }
 
@@ -85,6 +87,13 @@ struct JsonSeconds {
     /// What the named network would add, modelled; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     modelled_network: Option<f64>,
+}
+
+/// Processor seconds of P0, P1 and P2.
+#[derive(Serialize)]
+struct JsonCpu {
+    preprocess: [f64; 3],
+    online: [f64; 3],
 }
 
 impl Run {
@@ -131,13 +140,8 @@ impl Run {
     }
 
     fn modelled(&self, outcome: &Outcome) -> Option<f64> {
-        let cost = outcome.counted;
-        let link = self.network.link();
-        (self.network != Network::None).then(|| {
-            // Preprocessing has the helper's link to itself; the evaluators' bytes go both ways at once.
-            link.modelled_seconds(1, [cost.offline, 0])
-                + link.modelled_seconds(u64::from(cost.hops), [cost.online / 2, cost.online / 2])
-        })
+        (self.network != Network::None)
+            .then(|| PhaseSeconds::on(&self.network.link(), &outcome.counted).total())
     }
 
     fn to_json(&self, outcome: &Outcome, reference: &[Answer], modelled: Option<f64>) -> String {
@@ -156,6 +160,7 @@ impl Run {
                 total: seconds.total,
                 modelled_network: modelled,
             },
+            cpu_seconds: JsonCpu { preprocess: outcome.cpu_seconds[0], online: outcome.cpu_seconds[1] },
             peak_rss_bytes: outcome.peak_rss_bytes,
         };
         serde_json::to_string(&json).unwrap_or_default()
@@ -207,8 +212,7 @@ impl Run {
             s.total
         );
         if let Some(seconds) = modelled {
-            let network = if self.network == Network::Lan { "lan" } else { "wan" };
-            let _ = writeln!(out, "  {network}      {seconds:.2} s for transfer and latency (modelled)");
+            let _ = writeln!(out, "  {}      {seconds:.2} s for transfer and latency (modelled)", self.network);
         }
         let rss = outcome.peak_rss_bytes.map(|b| format!("{:.0} MB", megabytes(b)));
         let _ = writeln!(out, "  memory   {} at most (P0, P1, P2)", rss.join(", "));
