@@ -178,10 +178,13 @@ fn layer_norm_eps(fields: &Fields) -> Result<f64, ConfigError> {
     eps.ok_or_else(|| fields.wrong("layer_norm_eps", format!("a number above 0 and up to {}", bounds::EPS)))
 }
 
-/// The names of the classes: `id2label` must have the keys "0", "1" and so on, without gaps.
+/// The names of the classes: `id2label` must have the keys "0", "1" and so on, without gaps; without it, `num_labels` of
+/// them are numbered.
 fn labels(fields: &Fields) -> Result<Option<Vec<String>>, ConfigError> {
     const FIELD: &str = "id2label";
-    let Some(value) = fields.get(FIELD) else { return Ok(None) };
+    let Some(value) = fields.get(FIELD) else {
+        return Ok(fields.optional_count("num_labels", 1..=bounds::LABELS)?.map(head::numbered));
+    };
     let Some(map) = value.as_object().filter(|map| !map.is_empty() && map.len() <= bounds::LABELS) else {
         return Err(fields.wrong(FIELD, format!("an object of 1 to {} labels", bounds::LABELS)));
     };

@@ -13,6 +13,8 @@ use crate::checkpoint::Checkpoint;
 const CLASSIFIER: &str = "classifier.weight";
 /// The class of the transformers library that classifies sequences.
 const CLASSIFICATION: &str = "BertForSequenceClassification";
+/// Classes of a classifier whose configuration names none, which is why the transformers library does not write them.
+const DEFAULT_LABELS: usize = 2;
 /// Classes with heads that are not computed. Their encoder alone would answer another question than
 /// the checkpoint was trained for, so they are refused rather than read as sentence embeddings.
 const OTHER_HEADS: [&str; 5] = [
@@ -50,16 +52,15 @@ pub enum Head {
 }
 
 impl Head {
-    /// Finds out which head a checkpoint has. It classifies if the configuration lists
-    /// `BertForSequenceClassification`, or if there is a `classifier.weight`; otherwise it embeds
-    /// sentences, with mean pooling and scaling to length 1 unless the files of
-    /// sentence-transformers say something else.
+    /// The head that the configuration files of a checkpoint announce: it classifies if `architectures` lists
+    /// `BertForSequenceClassification`; otherwise it embeds sentences, with mean pooling and scaling to length 1 unless
+    /// the files of sentence-transformers say something else. Without labels in the configuration there are two, as in
+    /// the transformers library.
     ///
     /// # Errors
     ///
-    /// For heads and poolings that are not supported, and a classifier that does not fit.
-    pub fn detect(config: &BertConfig, checkpoint: &Checkpoint) -> Result<Self, ConfigError> {
-        let dir = checkpoint.dir();
+    /// For heads and poolings that are not supported.
+    pub fn of_config(config: &BertConfig, dir: &Path) -> Result<Self, ConfigError> {
         let is = |class: &str| config.architectures.iter().any(|name| name == class);
         if let Some(other) = OTHER_HEADS.iter().find(|class| is(class)) {
             return Err(ConfigError::Unsupported {
@@ -69,15 +70,32 @@ impl Head {
                 reason: format!("{CLASSIFICATION}, BertModel and sentence-transformers checkpoints are"),
             });
         }
-        match checkpoint.shape(CLASSIFIER) {
-            Some(shape) => Self::classification(config, dir, shape),
-            None if is(CLASSIFICATION) => Err(ConfigError::HeadMissing {
+        if is(CLASSIFICATION) {
+            let labels = config.labels.clone().unwrap_or_else(|| numbered(DEFAULT_LABELS));
+            return Ok(Self::Classification { labels });
+        }
+        Self::embedding(config, dir)
+    }
+
+    /// The head that the configuration announces ([`Head::of_config`]), checked against the tensors. A checkpoint that
+    /// has a `classifier.weight` classifies, whatever its configuration says; where that names no labels, there are as
+    /// many as the matrix has rows.
+    ///
+    /// # Errors
+    ///
+    /// For heads and poolings that are not supported, and a classifier that is missing or does not fit.
+    pub fn detect(config: &BertConfig, checkpoint: &Checkpoint) -> Result<Self, ConfigError> {
+        let dir = checkpoint.dir();
+        let head = Self::of_config(config, dir)?;
+        match (checkpoint.shape(CLASSIFIER), head) {
+            (Some(shape), _) => Self::classification(config, dir, shape),
+            (None, Self::Classification { .. }) => Err(ConfigError::HeadMissing {
                 dir: dir.to_owned(),
                 tensor: CLASSIFIER.to_owned(),
                 file: dir.join(CONFIG),
                 architecture: CLASSIFICATION.to_owned(),
             }),
-            None => Self::embedding(config, dir),
+            (None, head) => Ok(head),
         }
     }
 
@@ -98,7 +116,7 @@ impl Head {
         let labels = match &config.labels {
             Some(labels) if labels.len() == classes => labels.clone(),
             Some(labels) => return Err(wrong(format!("{} rows, one for each of id2label", labels.len()))),
-            None => (0..classes).map(|class| format!("LABEL_{class}")).collect(),
+            None => numbered(classes),
         };
         Ok(Self::Classification { labels })
     }
@@ -116,6 +134,11 @@ impl Head {
         let max_tokens = max_tokens.map(|tokens| tokens.min(config.max_position_embeddings));
         Ok(Self::Embedding { normalize, max_tokens })
     }
+}
+
+/// Labels as the transformers library makes them up.
+pub(super) fn numbered(classes: usize) -> Vec<String> {
+    (0..classes).map(|class| format!("LABEL_{class}")).collect()
 }
 
 /// Reads the steps of a sentence-transformers checkpoint: where the pooling is configured, and

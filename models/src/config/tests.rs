@@ -144,6 +144,7 @@ fn refuses_values_out_of_bounds_by_name() {
         ("id2label", json!(["a"])),
         ("id2label", json!({ "0": "a", "2": "b" })),
         ("id2label", json!({ "0": 1 })),
+        ("num_labels", json!(0)),
     ];
     for (field, value) in cases {
         let text = message(with(field, value.clone()));
@@ -218,6 +219,12 @@ fn detects_classifiers() {
         labels(["LABEL_0", "LABEL_1", "LABEL_2"])
     );
 
+    let counted = json!({ "id2label": null, "num_labels": 3 });
+    assert_eq!(
+        detect(CLASSIFIER, &[("config.json", counted)]).unwrap(),
+        labels(["LABEL_0", "LABEL_1", "LABEL_2"])
+    );
+
     let two = json!({ "id2label": { "0": "a", "1": "b" } });
     let text = message(detect(CLASSIFIER, &[("config.json", two)]));
     assert!(text.contains("\"classifier.weight\" has shape [3, 32]"), "{text}");
@@ -227,6 +234,28 @@ fn detects_classifiers() {
     assert!(message(detect(SyntheticHead::Embedding, &[("config.json", lost)])).contains("no tensor"));
     let other = json!({ "architectures": ["BertForTokenClassification"] });
     assert!(message(detect(CLASSIFIER, &[("config.json", other)])).contains("BertForTokenClassification"));
+}
+
+#[test]
+fn announces_the_head_without_a_checkpoint() {
+    let head = |architectures: &[&str], labels: Option<&[&str]>| {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let config = BertConfig {
+            architectures: owned(architectures),
+            labels: labels.map(owned),
+            ..BertConfig::tiny()
+        };
+        Head::of_config(&config, TempDir::new().unwrap().path())
+    };
+    let labels =
+        |names: &[&str]| Head::Classification { labels: names.iter().map(|n| n.to_string()).collect() };
+    let class = "BertForSequenceClassification";
+    assert_eq!(head(&[class], Some(&["a", "b", "c"])).unwrap(), labels(&["a", "b", "c"]));
+    assert_eq!(head(&[class], None).unwrap(), labels(&["LABEL_0", "LABEL_1"]));
+    let embedding = Head::Embedding { normalize: true, max_tokens: None };
+    assert_eq!(head(&["BertModel"], None).unwrap(), embedding);
+    assert_eq!(head(&[], None).unwrap(), embedding);
+    assert!(message(head(&["BertForMultipleChoice"], None)).contains("BertForMultipleChoice"));
 }
 
 fn module(path: &str, class: &str) -> Value {
