@@ -73,12 +73,12 @@ fn case(model: &Path, plan: Plan, seq: usize, reps: usize, program: &Path, json:
         let [before, after] = run.cpu_seconds;
         let measured = [before[2], before[0], before[1], (after[0] + after[1]) / 2.0];
         let work = estimate.work();
-        let efforts = machine.efforts(&work);
+        let efforts = machine.efforts(&work, estimate.reading);
         if json {
             let amounts = |load: &Load| Kind::ALL.map(|k| load[k]);
             println!("{}", json!({
                 "model": model, "plan": plan, "seq": seq, "hops": estimate.cost.hops,
-                "rates": Kind::ALL.map(|k| machine.rate(k)), "hop": machine.hop(), "reading": estimate.reading,
+                "kinds": Kind::ALL, "rates": Kind::ALL.map(|k| machine.rate(k)), "hop": machine.hop(), "reading": estimate.reading,
                 "loads": [amounts(&work.helper), amounts(&work.prepare[0]), amounts(&work.prepare[1]), amounts(&work.online)],
                 "predicted": seconds, "efforts": efforts, "cpu": measured,
                 "preprocess": run.seconds.preprocess, "online": run.seconds.online,

@@ -27,6 +27,9 @@ fn least(times: usize, mut f: impl FnMut()) -> f64 {
     (0..times).map(once).fold(f64::INFINITY, f64::min)
 }
 
+/// Bytes that no allocator keeps.
+const FRESH: usize = 40 << 20;
+
 fn words<W: Word>(prg: &Prg, n: usize, k: u32) -> Vec<W> {
     prg.words(0, 0, n, k)
 }
@@ -45,11 +48,12 @@ pub(super) fn seconds(kind: Kind) -> f64 {
             };
             per(WORDS * 24, least(50, pass))
         }
+        Kind::Fresh => per(FRESH, least(2, || drop(black_box(vec![1u8; FRESH])))),
         Kind::Pack => packing::<u32>(&prg, 21),
         Kind::PackWide => packing::<u64>(&prg, 57),
         Kind::Hash => {
             let bytes = words::<u8>(&prg, WORDS * 4, 8);
-            per(bytes.len(), least(20, || drop(black_box(Sha256::digest(&bytes)))))
+            per(bytes.len(), least(20, || _ = black_box(Sha256::digest(&bytes))))
         }
         Kind::Step => {
             let table = words::<u64>(&prg, 1 << 16, 40);
@@ -70,7 +74,7 @@ pub(super) fn seconds(kind: Kind) -> f64 {
         Kind::Multiply32 => product::<u32>(&prg, 32),
         Kind::Stream => {
             let weights = vec![1u64; 1 << 21];
-            per(8 << 21, least(4, || drop(black_box(weights.iter().fold(0u64, |s, w| s ^ w)))))
+            per(8 << 21, least(4, || _ = black_box(weights.iter().fold(0u64, |s, w| s ^ w))))
         }
         // A lookup reads its table as a pass does.
         Kind::Scan => 8.0 * seconds(Kind::Pass),

@@ -13,6 +13,8 @@ pub enum Kind {
     Draw,
     /// Bytes read or written by loops over whole arrays.
     Pass,
+    /// Bytes of memory that the system hands out anew, page by page: arrays too large for the allocator to keep.
+    Fresh,
     /// Elements of at most 56 bits packed for the wire or unpacked.
     Pack,
     /// The same of wider elements.
@@ -41,9 +43,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Draw,
         Self::Pass,
+        Self::Fresh,
         Self::Pack,
         Self::PackWide,
         Self::Hash,
@@ -88,20 +91,43 @@ impl Load {
         load
     }
 
-    /// Packs or unpacks `n` elements of `k` bits.
-    fn pack<W: Word>(n: usize, k: u32) -> Self {
-        match k {
-            // A copy.
-            k if k == W::BITS => Self::of(Kind::Pass, (2 * n * size_of::<W>()) as u64),
-            ..=56 => Self::of(Kind::Pack, n as u64),
-            _ => Self::of(Kind::PackWide, n as u64),
-        }
+    /// A new array of this many bytes.
+    fn array(bytes: usize) -> Self {
+        Self::of(Kind::Fresh, if bytes < LARGE { 0 } else { bytes as u64 })
     }
 
-    /// One end of a message of `n` elements of `k` bits.
-    fn message<W: Word>(n: usize, k: u32) -> Self {
-        let wire = Self::of(Kind::Wire, packed_len(n, k) as u64);
-        Self::pack::<W>(n, k) + wire + Self::of(Kind::Message, 1)
+    /// A loop over two arrays of `n` words, giving a third.
+    fn pass<W: Word>(n: usize) -> Self {
+        let bytes = n * size_of::<W>();
+        Self::of(Kind::Pass, 3 * bytes as u64) + Self::array(bytes)
+    }
+
+    /// `n` words drawn.
+    fn draw<W: Word>(n: usize) -> Self {
+        let bytes = n * size_of::<W>();
+        Self::of(Kind::Draw, bytes as u64) + Self::array(bytes)
+    }
+
+    /// One end of a message of `n` elements of `k` bits: words packed, or unpacked into an array.
+    fn message<W: Word>(n: usize, k: u32, unpacked: bool) -> Self {
+        let (words, bytes) = (n * size_of::<W>(), packed_len(n, k));
+        let pack = match k {
+            // A copy.
+            k if k == W::BITS => Self::of(Kind::Pass, 2 * words as u64),
+            ..=56 => Self::of(Kind::Pack, n as u64),
+            _ => Self::of(Kind::PackWide, n as u64),
+        };
+        let made = Self::array(bytes) + Self::array(if unpacked { words } else { 0 });
+        pack + made + Self::of(Kind::Wire, bytes as u64) + Self::of(Kind::Message, 1)
+    }
+}
+
+/// Bytes from which an array is mapped anew, unless the allocator happens to have kept as much.
+const LARGE: usize = 1 << 17;
+
+impl Load {
+    fn times(self, times: usize) -> Self {
+        Self(self.0.map(|amount| amount * times as u64))
     }
 }
 
@@ -133,36 +159,53 @@ pub struct Work {
 impl Work {
     /// `n` words that P0 and P2, and as many that P1 and P2, have in common.
     pub(crate) fn mask<W: Word>(n: usize) -> Self {
-        let bytes = (n * size_of::<W>()) as u64;
-        let draw = Load::of(Kind::Draw, bytes);
+        let draw = Load::draw::<W>(n);
         Self { helper: draw + draw, prepare: [draw; 2], ..Self::default() }
     }
 
     /// The helper deals `n` numbers of `k` bits: P0's share is drawn, P1's sent.
     pub(crate) fn deal<W: Word>(n: usize, k: u32) -> Self {
-        let draw = Load::of(Kind::Draw, (n * size_of::<W>()) as u64);
-        let message = Load::message::<W>(n, k);
+        let draw = Load::draw::<W>(n);
+        let (sent, got) = (Load::message::<W>(n, k, false), Load::message::<W>(n, k, true));
+        // The helper's difference overwrites what it deals.
         let subtract = Load::of(Kind::Pass, (3 * n * size_of::<W>()) as u64);
-        Self { helper: draw + subtract + message, prepare: [draw, message], ..Self::default() }
+        Self { helper: draw + subtract + sent, prepare: [draw, got], ..Self::default() }
     }
 
     /// The evaluators open `n` numbers of `k` bits.
     pub(crate) fn exchange<W: Word>(n: usize, k: u32) -> Self {
-        let message = Load::message::<W>(n, k);
+        let (sent, got) = (Load::message::<W>(n, k, false), Load::message::<W>(n, k, true));
         let bytes = (n * size_of::<W>()) as u64;
         let combine = Load::of(Kind::Pass, 3 * bytes) + Load::of(Kind::Hash, bytes);
-        Self { online: message + message + combine, ..Self::default() }
+        Self { online: sent + got + combine, ..Self::default() }
     }
 
     /// The evaluators receive `n` numbers of `k` bits that a client has masked.
     pub(crate) fn receive<W: Word>(n: usize, k: u32) -> Self {
-        let message = Self { online: Load::message::<W>(n, k), ..Self::default() };
-        Self::mask::<W>(n) + message
+        Self::mask::<W>(n) + Self { online: Load::message::<W>(n, k, true), ..Self::default() }
     }
 
     /// The evaluators send a client their parts of `n` numbers of `k` bits.
     pub(crate) fn reveal<W: Word>(n: usize, k: u32) -> Self {
-        Self { online: Load::message::<W>(n, k), ..Self::default() }
+        Self { online: Load::message::<W>(n, k, false), ..Self::default() }
+    }
+
+    /// The helper combines two arrays of `n` words into a third, `times` times.
+    #[must_use]
+    pub(crate) fn helper_passes<W: Word>(self, times: usize, n: usize) -> Self {
+        Self { helper: self.helper + Load::pass::<W>(n).times(times), ..self }
+    }
+
+    /// The same at both evaluators before the input is there.
+    #[must_use]
+    pub(crate) fn prepare_passes<W: Word>(self, times: usize, n: usize) -> Self {
+        Self { prepare: self.prepare.map(|p| p + Load::pass::<W>(n).times(times)), ..self }
+    }
+
+    /// The same at both evaluators online.
+    #[must_use]
+    pub(crate) fn online_passes<W: Word>(self, times: usize, n: usize) -> Self {
+        Self { online: self.online + Load::pass::<W>(n).times(times), ..self }
     }
 
     /// More at the helper.

@@ -145,10 +145,12 @@ pub(crate) fn cost(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Result<Cost> {
 
 /// What the parties compute for it: one product at the helper, two at each evaluator.
 pub(crate) fn work<W: Word>(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Result<Work> {
-    let (n, word) = (op.shape(x, y)?.len(), size_of::<W>());
+    let n = op.shape(x, y)?.len();
     let work = Work::deal::<W>(n, k)
-        .helper(Kind::Pass, 3 * (x.len() + y.len()) * word)
-        .online(Kind::Pass, (3 * y.len() + 6 * n) * word);
+        .helper_passes::<W>(1, x.len())
+        .helper_passes::<W>(1, y.len())
+        .online_passes::<W>(1, y.len())
+        .online_passes::<W>(4, n);
     let products = op.multiply_adds(x, y)? as usize;
     Ok(match op {
         Bilinear::Elementwise | Bilinear::RowDot => {
@@ -157,9 +159,9 @@ pub(crate) fn work<W: Word>(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Resul
         // The right operand is packed for each product.
         Bilinear::MatMul | Bilinear::MatMulTransposed => work
             .helper(Kind::multiply(k), products)
-            .helper(Kind::Pass, 2 * y.len() * word)
+            .helper_passes::<W>(1, y.len())
             .online(Kind::multiply(k), 2 * products)
-            .online(Kind::Pass, 4 * y.len() * word),
+            .online_passes::<W>(2, y.len()),
     })
 }
 

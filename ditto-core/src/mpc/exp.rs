@@ -104,10 +104,10 @@ pub(crate) fn cost(n: usize, spec: &ExpSpec) -> Cost {
 /// What the parties compute for it. The evaluators' table is made once and kept.
 pub(crate) fn work<W: Word>(n: usize, spec: &ExpSpec) -> Work {
     (0..4)
-        .map(|_| Work::deal::<u64>(n, spec.dealt_width()).helper(Kind::Pass, 8 * n))
+        .map(|_| Work::deal::<u64>(n, spec.dealt_width()).helper(Kind::Fresh, 8 * n))
         .sum::<Work>()
         .helper(Kind::Function, 1 << (spec.argument() - 1))
-        .helper(Kind::Pass, 3 * n * size_of::<W>())
+        .helper_passes::<W>(1, n)
         .helper(Kind::Step, 2 * n)
         .online(Kind::Step, 3 * n)
 }

@@ -31,10 +31,10 @@ pub(crate) fn cost(x: &Shape, w: &Shape, k: u32) -> Result<Cost> {
 pub(crate) fn work<W: Word>(x: &Shape, w: &Shape, k: u32) -> Result<Work> {
     let (n, word) = (shape(x, w)?.len(), size_of::<W>());
     let (multiply, products, stream) = (Kind::multiply(k), n * x.last(), w.len() * word);
-    let work = Work::deal::<W>(n, k).helper(Kind::Pass, 3 * x.len() * word);
+    let work = Work::deal::<W>(n, k).helper_passes::<W>(1, x.len());
     let work = work.helper(multiply, products).prepare(multiply, products).online(multiply, products);
     let work = work.helper(Kind::Stream, stream).prepare(Kind::Stream, stream).online(Kind::Stream, stream);
-    Ok(work.prepare(Kind::Pass, 3 * n * word).online(Kind::Pass, 3 * n * word))
+    Ok(work.prepare_passes::<W>(1, n).online_passes::<W>(2, n))
 }
 
 fn product<W: Word + Elem>(x: &Array<W>, w: &Weight<W>, out: &Shape) -> Vec<W> {

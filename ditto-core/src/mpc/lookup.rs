@@ -78,7 +78,8 @@ pub(crate) fn cost(n: usize, index_bits: u32) -> Cost {
 pub(crate) fn work<W: Word>(n: usize, index_bits: u32) -> Work {
     let (count, bits) = words(index_bits);
     Work::deal::<u64>(n * count, bits)
-        .helper(Kind::Pass, n * (3 * size_of::<W>() + 8 * count))
+        .helper_passes::<W>(1, n)
+        .helper(Kind::Fresh, 8 * n * count)
         .helper(Kind::Step, n)
         .online(Kind::Scan, n << index_bits)
         .online(Kind::Pass, 32 << index_bits)

@@ -38,7 +38,7 @@ pub(crate) fn cost(n: usize, k: u32) -> Cost {
 /// What the parties compute for it.
 pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
     let top = Work::deal::<u8>(n, 1)
-        .helper(Kind::Pass, 3 * n * size_of::<W>())
+        .helper_passes::<W>(1, n)
         .helper(Kind::Step, n)
         .online(Kind::Step, n);
     let digit = |&width: &u32| {
@@ -52,7 +52,7 @@ pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
     };
     let and = (Work::mask::<u8>(n) + Work::deal::<u8>(n, 1) + Work::exchange::<u8>(n, 2))
         .helper(Kind::Step, n)
-        .prepare(Kind::Pass, 3 * n)
+        .prepare_passes::<u8>(1, n)
         .online(Kind::Step, 2 * n);
     let digits = digits(k, MAX_DIGIT);
     let hot: Work = digits.iter().map(digit).sum();

@@ -4,7 +4,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{OpenedBits, OpenedMask, Xor};
 use super::store::Stored;
-use crate::cost::{Cost, Kind, Work};
+use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::ring::Word;
@@ -18,8 +18,8 @@ pub(crate) fn cost(n: usize, bits: u32) -> Cost {
 
 /// What the parties compute for it.
 pub(crate) fn work<W: Word>(n: usize, bits: u32) -> Work {
-    let pass = 3 * n * size_of::<W>();
-    (Work::mask::<W>(n) + Work::exchange::<W>(n, bits)).helper(Kind::Pass, pass).online(Kind::Pass, pass)
+    let work = Work::mask::<W>(n) + Work::exchange::<W>(n, bits);
+    work.helper_passes::<W>(1, n).online_passes::<W>(1, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

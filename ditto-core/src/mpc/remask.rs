@@ -4,7 +4,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked};
 use super::store::Stored;
-use crate::cost::{Cost, Kind, Work};
+use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::ring::Word;
@@ -17,7 +17,7 @@ pub(crate) fn cost(n: usize, k: u32) -> Cost {
 
 /// What the parties compute for it.
 pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
-    Work::mask::<W>(n) + Work::exchange::<W>(n, k).online(Kind::Pass, 3 * n * size_of::<W>())
+    (Work::mask::<W>(n) + Work::exchange::<W>(n, k)).online_passes::<W>(1, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(ctx: &Ctx<'_, Preprocess>, a: &Dealt<W>) -> Result<Mask<W>> {

@@ -18,7 +18,7 @@ pub(crate) fn cost(n: usize, k: u32) -> Cost {
 /// What the parties compute for it.
 pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
     let dealt = Work::deal::<W>(n, k) + Work::deal::<W>(n, k);
-    dealt.helper(Kind::Pass, n * (6 * size_of::<W>() + 2)).helper(Kind::Step, n).online(Kind::Step, n)
+    dealt.helper_passes::<W>(3, n).helper(Kind::Step, n).online_passes::<W>(2, n).online(Kind::Step, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

@@ -125,7 +125,8 @@ pub(crate) fn work<W: Word>(n: usize, spec: &SeriesSpec) -> Work {
     let (per, functions) = (2 * spec.harmonics.len(), spec.period() * spec.harmonics.len());
     Work::deal::<u32>(n * per, spec.dealt_width())
         .helper(Kind::Function, functions)
-        .helper(Kind::Pass, n * (3 * size_of::<W>() + 8 * per))
+        .helper_passes::<W>(1, n)
+        .helper_passes::<u32>(1, n * per)
         .helper(Kind::Step, n)
         .online(Kind::Function, functions)
         .online(Kind::Step, 2 * n)

@@ -53,14 +53,14 @@ macro_rules! with_word {
 /// What the parties compute for it.
 pub(crate) fn work<W: Word, V: Word>(n: usize, k: u32, k2: u32) -> Work {
     with_word!(k2 - k, D => {
-        let (d, word) = (k2 - k, size_of::<D>());
-        let widen = n * (size_of::<W>() + word + size_of::<V>());
+        let d = k2 - k;
         (Work::mask::<D>(n) + Work::deal::<D>(n, d) + Work::deal::<D>(n, d) + Work::exchange::<D>(n, d))
             .helper(Kind::Step, 2 * n)
-            .helper(Kind::Pass, 2 * widen)
-            .prepare(Kind::Pass, widen)
+            .helper_passes::<V>(2, n)
+            .prepare_passes::<V>(1, n)
             .online(Kind::Step, n)
-            .online(Kind::Pass, widen + 2 * n * size_of::<W>())
+            .online_passes::<W>(1, n)
+            .online_passes::<V>(1, n)
     })
 }
 
