@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::settings::Settings;
+use crate::settings::{Settings, StepScale};
 
 /// The ordered list of a program's steps, and the settings that they follow.
 #[derive(Debug, Default)]
@@ -116,10 +116,19 @@ pub struct Ctx<'e, E> {
     engine: &'e E,
     steps: &'e Steps,
     path: String,
+    /// The path by which settings know this step: of passes side by side, that of the first.
+    place: String,
     id: u32,
     /// Lamport depth of this line of control: the longest chain of messages seen so far.
     depth: Arc<AtomicU32>,
     counters: Counters,
+    /// Whether range conditions here and below hold for every input.
+    by_construction: AtomicBool,
+}
+
+/// A name below a path.
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 impl<'e, E> Ctx<'e, E> {
@@ -128,9 +137,11 @@ impl<'e, E> Ctx<'e, E> {
             engine,
             steps,
             path: String::new(),
+            place: String::new(),
             id: u32::MAX,
             depth: Arc::default(),
             counters: Counters::default(),
+            by_construction: AtomicBool::new(false),
         }
     }
 
@@ -142,6 +153,31 @@ impl<'e, E> Ctx<'e, E> {
     /// What the program depends on beside its code and its shapes.
     pub fn settings(&self) -> &'e Settings {
         self.steps.settings()
+    }
+
+    /// The path by which settings know this step. Passes that run side by side share the settings of the first.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Scale and range of this step.
+    pub fn scale(&self) -> StepScale {
+        self.settings().quantization.step(&self.place)
+    }
+
+    /// Scale and range of a step below this one.
+    pub(crate) fn scale_of(&self, step: &str) -> StepScale {
+        self.settings().quantization.step(&below(&self.place, step))
+    }
+
+    /// Says that range conditions of this step and of those below it hold for every input that kept the conditions
+    /// before them: their distance from the limit is no headroom that data could use up.
+    pub(crate) fn holds_by_construction(&self) {
+        self.by_construction.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn by_construction(&self) -> bool {
+        self.by_construction.load(Ordering::Relaxed)
     }
 
     /// The path of names from the root.
@@ -156,15 +192,17 @@ impl<'e, E> Ctx<'e, E> {
 
     /// Narrows to a sub-step. Each name may be used once in a scope.
     pub fn step(&self, name: &str) -> Result<Self> {
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
+        let path = below(&self.path, name);
         let id = self.steps.enter(&path)?;
         Ok(Self {
             engine: self.engine,
             steps: self.steps,
             path,
+            place: below(&self.place, name),
             id,
             depth: self.depth.clone(),
             counters: Counters::default(),
+            by_construction: AtomicBool::new(self.by_construction()),
         })
     }
 
@@ -195,32 +233,85 @@ impl<'e, E> Ctx<'e, E> {
     }
 }
 
-impl<E: Sync> Ctx<'_, E> {
-    /// Runs two independent operations side by side; the hops of one hide behind the other's.
+/// Most passes of one [`Ctx::join_each_with`] that run at once.
+const ABREAST: usize = 64;
+
+/// A branch that did not come back.
+const PANICKED: Error = Error::Internal("a joined branch panicked");
+
+impl<'e, E: Sync> Ctx<'e, E> {
+    /// Lines of control of their own for operations that run side by side.
+    pub(crate) fn branches<const N: usize>(&self, names: [&str; N]) -> Result<[Self; N]> {
+        let mut branches = Vec::with_capacity(N);
+        for name in names {
+            branches.push(self.branch(name)?);
+        }
+        branches.try_into().map_err(|_| Error::Internal("number of branches"))
+    }
+
+    /// Goes on where the last of `branches` has ended.
+    pub(crate) fn meet(&self, branches: &[Self]) {
+        let depth = branches.iter().map(Self::depth).max().unwrap_or(0);
+        self.depth.fetch_max(depth, Ordering::Relaxed);
+    }
+
+    /// Runs `f` on every item, side by side, each in a pass `name.0`, `name.1`, .. of its own.
     ///
-    /// Each closure gets a context narrowed to its name. Under engines that talk the two run on threads of their
-    /// own (`parallel`), under the others one after the other.
-    pub(crate) fn join_with<A: Send, B: Send>(
+    /// If `parallel`, up to [`ABREAST`] passes have threads of their own; more run in groups of so many, and a group
+    /// starts at the depth at which the one before has ended, so that hops are counted as they pass. It cannot
+    /// deadlock: all parties form the same groups, every pass of a group is running, and so whatever a pass waits for
+    /// is being computed by the same pass of its peer.
+    pub(crate) fn join_each_with<I: Send, T: Send>(
         &self,
         parallel: bool,
-        a: (&str, impl FnOnce(&Ctx<'_, E>) -> Result<A> + Send),
-        b: (&str, impl FnOnce(&Ctx<'_, E>) -> Result<B> + Send),
-    ) -> Result<(A, B)> {
-        let (ctx_a, ctx_b) = (self.branch(a.0)?, self.branch(b.0)?);
-        let (x, y) = if parallel {
-            std::thread::scope(|scope| {
-                let other = scope.spawn(|| b.1(&ctx_b));
-                let x = a.1(&ctx_a);
-                let y = other.join().unwrap_or(Err(Error::Internal("a joined branch panicked")));
-                (x, y)
-            })
-        } else {
-            (a.1(&ctx_a), b.1(&ctx_b))
-        };
-        let depth = ctx_a.depth().max(ctx_b.depth());
-        self.depth.fetch_max(depth, Ordering::Relaxed);
-        Ok((x?, y?))
+        name: &str,
+        items: impl IntoIterator<Item = I>,
+        f: impl Fn(I, &Self) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let (mut items, mut out) = (items.into_iter().peekable(), Vec::new());
+        while items.peek().is_some() {
+            let group = items.by_ref().take(ABREAST);
+            let passes = group.enumerate().map(|(i, item)| {
+                let mut pass = self.branch(&format!("{name}.{}", out.len() + i))?;
+                pass.place = below(&self.place, &format!("{name}.0"));
+                Ok((item, pass))
+            });
+            let (items, passes): (Vec<I>, Vec<Self>) =
+                passes.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            let each = items.into_iter().zip(&passes);
+            let results: Vec<Result<T>> = if parallel && passes.len() > 1 {
+                std::thread::scope(|scope| {
+                    let f = &f;
+                    let running: Vec<_> =
+                        each.map(|(item, pass)| scope.spawn(move || f(item, pass))).collect();
+                    running.into_iter().map(|pass| pass.join().unwrap_or(Err(PANICKED))).collect()
+                })
+            } else {
+                each.map(|(item, pass)| f(item, pass)).collect()
+            };
+            self.meet(&passes);
+            for result in results {
+                out.push(result?);
+            }
+        }
+        Ok(out)
     }
+}
+
+/// Runs `a` and `b`; on threads of their own if `parallel`.
+pub(crate) fn side_by_side<A: Send, B: Send>(
+    parallel: bool,
+    a: impl FnOnce() -> Result<A> + Send,
+    b: impl FnOnce() -> Result<B> + Send,
+) -> (Result<A>, Result<B>) {
+    if !parallel {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let other = scope.spawn(b);
+        let a = a();
+        (a, other.join().unwrap_or(Err(PANICKED)))
+    })
 }
 
 #[cfg(test)]
@@ -249,24 +340,63 @@ mod tests {
         assert!(matches!(Ctx::root(&(), &steps).step("b"), Err(Error::StepUnknown(_))));
     }
 
+    /// What a pass that waits for `n` messages, one after the other, does.
+    fn wait(ctx: &Ctx<'_, ()>, n: u32) -> Result<u32> {
+        (0..n).for_each(|_| ctx.received(ctx.depth()));
+        Ok(ctx.depth())
+    }
+
     #[test]
     fn branches_share_hops() {
         let steps = Steps::record(Arc::default());
         let ctx = Ctx::root(&(), &steps);
         ctx.received(4);
-        ctx.join_with(
-            true,
-            ("l", |c| {
-                c.received(c.depth());
-                c.received(c.depth());
-                Ok(())
-            }),
-            ("r", |c| {
-                c.received(c.depth());
-                Ok(())
-            }),
-        )
-        .expect("both succeed");
-        assert_eq!(ctx.depth(), 7);
+        let branches = ctx.branches(["l", "r"]).expect("new names");
+        let (l, r) = side_by_side(true, || wait(&branches[0], 2), || wait(&branches[1], 1));
+        ctx.meet(&branches);
+        assert_eq!((l.expect("runs"), r.expect("runs"), ctx.depth()), (7, 6, 7));
+        assert!(matches!(ctx.branches(["x", "l"]), Err(Error::StepReused(p)) if p == "l"));
+    }
+
+    #[test]
+    fn passes_share_hops_in_groups() {
+        for (parallel, count) in
+            [(true, 0), (true, 1), (true, 3), (false, 3), (true, ABREAST), (true, 2 * ABREAST + 1)]
+        {
+            let steps = Steps::record(Arc::default());
+            let ctx = Ctx::root(&(), &steps);
+            let pass = |i: u32, ctx: &Ctx<'_, ()>| {
+                wait(ctx, i % 2 + 1)?;
+                ctx.step("inside")?;
+                Ok((i, ctx.path().to_owned()))
+            };
+            let out = ctx.join_each_with(parallel, "x", 0..count as u32, pass).expect("runs");
+            assert_eq!(out, (0..count as u32).map(|i| (i, format!("x.{i}"))).collect::<Vec<_>>());
+            // Two hops a group; the first pass alone has one.
+            let hops = [0, 1, 2, 2, 2, 2 * 2 + 1];
+            let at = [0, 1, 3, 3, ABREAST, 2 * ABREAST + 1].iter().position(|&n| n == count);
+            assert_eq!(ctx.depth(), hops[at.expect("a count of the list")], "{count} passes");
+        }
+    }
+
+    #[test]
+    fn passes_of_a_group_all_run_at_once() {
+        let steps = Steps::record(Arc::default());
+        let barrier = std::sync::Barrier::new(ABREAST);
+        let all = Ctx::root(&(), &steps).join_each_with(true, "x", 0..ABREAST, |i, _| {
+            barrier.wait();
+            Ok(i)
+        });
+        assert_eq!(all.expect("nobody waits in vain").len(), ABREAST);
+    }
+
+    #[test]
+    fn a_pass_that_fails_or_panics_ends_the_join() {
+        let steps = Steps::record(Arc::default());
+        let ctx = Ctx::root(&(), &steps);
+        let fails = |i: usize, _: &Ctx<'_, ()>| if i == 1 { Err(Error::Unsupported("this")) } else { Ok(i) };
+        assert!(matches!(ctx.join_each_with(true, "a", 0..3, fails), Err(Error::Unsupported("this"))));
+        let panics = |i: usize, _: &Ctx<'_, ()>| if i == 1 { panic!("on purpose") } else { Ok(i) };
+        assert!(matches!(ctx.join_each_with(true, "b", 0..3, panics), Err(Error::Internal(_))));
     }
 }

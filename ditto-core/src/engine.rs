@@ -7,6 +7,3 @@ mod simulate;
 pub use clear::Clear;
 pub use meter::{Charge, Meter, Program};
 pub use simulate::{Simulate, Simulated, SimulatedWeight};
-
-#[cfg(test)]
-pub(crate) use clear::gelu as gelu_for_tests;

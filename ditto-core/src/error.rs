@@ -63,8 +63,8 @@ pub enum Error {
         value: f64,
         /// Ring width.
         bits: u32,
-        /// Fractional bits.
-        fraction: u32,
+        /// Fractional bits, of which a negative number counts steps larger than 1.
+        fraction: i32,
     },
     /// Public exponents that do not allow the operation.
     #[error("{op}: public exponents {lhs} and {rhs} do not fit")]
@@ -119,10 +119,26 @@ pub enum Error {
     /// Something this build or plan does not do.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
+    /// A setting that is out of bounds, or belongs to nothing in the program.
+    #[error("setting `{name}` {what}")]
+    Setting {
+        /// The weight, step or field.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A weight that could not be loaded.
     #[error("weight `{name}`: {what}")]
     Weight {
         /// Name in the checkpoint.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A pointwise function that cannot be had as it was asked for.
+    #[error("pointwise function `{name}`: {what}")]
+    Pointwise {
+        /// The function.
         name: String,
         /// What is wrong.
         what: String,

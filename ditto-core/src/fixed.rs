@@ -102,7 +102,12 @@ pub struct Encoder {
 impl Encoder {
     /// To multiples of 2^-f in Z_{2^k}.
     pub fn new(f: u32, k: u32) -> Self {
-        Self { scale: power_of_two(f as i32), limit: power_of_two(k as i32 - 1) }
+        Self::scaled(f as i32, k)
+    }
+
+    /// The same for any sign of f: with a public exponent e, numbers are multiples of 2^(e - F).
+    pub fn scaled(f: i32, k: u32) -> Self {
+        Self { scale: power_of_two(f), limit: power_of_two(k as i32 - 1) }
     }
 
     /// The nearest integer, ties to even; `None` if the number is not finite or leaves [-2^(k-1), 2^(k-1)).

@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: [`ring`], [`fixed`] and [`tensor`] are arithmetic; [`kernel`] computes; [`net`] links parties;
 //! [`mpc`] holds the protocols, [`primitives`] their interface; [`nn`] builds what models are made of; [`engine`] has
-//! the readings of a model; [`session`] lets three parties run one.
+//! the readings of a model; [`observe`] what simulation sees of range conditions; [`session`] lets three parties run one.
 
 pub mod cost;
 pub mod ctx;
@@ -14,6 +14,7 @@ pub mod keys;
 pub mod mpc;
 pub mod net;
 pub mod nn;
+pub mod observe;
 pub mod prg;
 pub mod primitives;
 pub mod public_math;

@@ -3,24 +3,29 @@
 //! Model code is generic over an [`Engine`] and works on [`Tensor`]s whose formats are types. The functions of this
 //! module (`linear`, `softmax_attend`, `layer_norm`, ..) are what `#[secure_model]` code calls.
 
+mod choice;
 pub(crate) mod compose;
 mod engine;
 mod layers;
 mod operators;
 mod ops;
+pub(crate) mod pointwise;
 mod product;
+pub(crate) mod puma_gelu;
 mod tensor;
 #[cfg(test)]
 mod tests;
 mod weights;
 
-pub use engine::{Activation, Engine};
+pub use choice::{Bits, greater, max_last, max_rows, maximum, relu, select};
+pub use engine::{Activation, Engine, Softmax};
 pub use layers::{LayerNorm, Linear, LinearShape};
 pub use operators::{Minus, Plus, Times};
 pub use ops::{
-    activation, add, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
-    softmax_attend, sub, upcast,
+    activation, add, concat, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul, normalize,
+    pointwise, softmax_attend, sub, upcast,
 };
+pub use pointwise::{Method, Pointwise, Report};
 pub use product::{Product, Rescale, Unscaled};
 pub use tensor::Tensor;
 pub use weights::{Scope, WeightSource, Weights};

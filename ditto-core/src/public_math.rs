@@ -20,6 +20,47 @@ pub fn exp(x: f64) -> f64 {
     series * power_of_two(n as i32)
 }
 
+/// The error function to about 1e-15: its series near 0, a continued fraction beyond.
+pub fn erf(x: f64) -> f64 {
+    let a = x.abs();
+    let value = if a >= 6.0 {
+        1.0
+    } else if a < 3.0 {
+        let (mut term, mut sum) = (a, a);
+        for n in 1..60 {
+            term *= -a * a / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    } else {
+        let fraction = (1..40).rev().fold(a, |f, n| a + f64::from(n) * 0.5 / f);
+        1.0 - exp(-a * a) / (fraction * std::f64::consts::PI.sqrt())
+    };
+    value.copysign(x)
+}
+
+/// `x Phi(x)`.
+pub fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+/// `1 / (1 + e^-x)`.
+pub fn sigmoid(x: f64) -> f64 {
+    let e = exp(-x.abs().min(700.0));
+    if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
+}
+
+/// `x / (1 + e^-x)`.
+pub fn silu(x: f64) -> f64 {
+    x * sigmoid(x)
+}
+
+/// The hyperbolic tangent.
+pub fn tanh(x: f64) -> f64 {
+    let e = exp(-2.0 * x.abs().min(350.0));
+    ((1.0 - e) / (1.0 + e)).copysign(x)
+}
+
 /// cos(2 pi i / n) and sin(2 pi i / n), for n a multiple of 8.
 pub fn cos_sin(i: usize, n: usize) -> (f64, f64) {
     let i = i % n;
@@ -59,6 +100,24 @@ mod tests {
             assert!((exp(x) / x.exp() - 1.0).abs() < 4e-15, "exp({x})");
         }
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn activations_are_accurate() {
+        // From tables of the error function.
+        for (x, y) in [(0.0, 0.0), (0.5, 0.520_499_877_813_046_5), (1.0, 0.842_700_792_949_714_9)] {
+            assert!((erf(x) - y).abs() < 1e-14 && erf(-x) == -erf(x), "erf({x})");
+        }
+        for (x, y) in [(2.0, 4.677_734_981_063_144e-3), (3.5, 7.430_983_723_414_128e-7)] {
+            assert!((1.0 - erf(x) - y).abs() < 1e-14, "erf({x})");
+        }
+        assert!((gelu(1.0) - 0.841_344_746_068_542_9).abs() < 1e-14);
+        for i in -900..900 {
+            let x = f64::from(i) * 0.05;
+            assert!((tanh(x) - x.tanh()).abs() < 1e-14, "tanh({x})");
+            assert!((sigmoid(x) - 1.0 / (1.0 + (-x).exp())).abs() < 1e-14, "sigmoid({x})");
+            assert!((silu(x) - x / (1.0 + (-x).exp())).abs() < 1e-12, "silu({x})");
+        }
     }
 
     #[test]

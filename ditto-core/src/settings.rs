@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::net::Link;
 
 /// Public choices that all parties must share; part of the program digest.
@@ -16,6 +17,14 @@ pub struct Settings {
     pub link: Link,
 }
 
+impl Settings {
+    /// The same for another link.
+    #[must_use]
+    pub fn with_link(&self, link: Link) -> Self {
+        Self { link, ..self.clone() }
+    }
+}
+
 /// Dyadic scales of a checkpoint. What is not listed has the scale of its type: exponent 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,16 +35,24 @@ pub struct Quantization {
     pub steps: BTreeMap<String, StepScale>,
 }
 
-/// Scale and range of one step.
+/// Scale and range of one step. What is absent is the protocol's own choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepScale {
     /// Exponent of the step's result.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub exponent: i32,
-    /// What enters the step stays below 2^range in magnitude; absent where the protocol's own bound is kept.
+    /// What enters the step stays below 2^range in magnitude.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<i32>,
+    /// What enters an inverse is at least 2^low.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<i32>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The signature that serde asks for.
+fn is_zero(exponent: &i32) -> bool {
+    *exponent == 0
 }
 
 impl Quantization {
@@ -47,5 +64,79 @@ impl Quantization {
     /// Scale and range of a step.
     pub fn step(&self, path: &str) -> StepScale {
         self.steps.get(path).copied().unwrap_or_default()
+    }
+}
+
+/// Most entries of a quantization: far above any model's, so that nobody allocates or prints without bound.
+const MOST_ENTRIES: usize = 1 << 16;
+/// Longest name of a weight or a step.
+const LONGEST_NAME: usize = 512;
+/// Largest exponent of two.
+const LARGEST: i32 = 24;
+
+impl Settings {
+    /// Refuses settings from a file or the network that no calibration writes.
+    pub fn check(&self) -> Result<()> {
+        let Quantization { weights, steps } = &self.quantization;
+        let refuse = |name: &str, what: &'static str| Err(Error::Setting { name: name.to_owned(), what });
+        if weights.len().max(steps.len()) > MOST_ENTRIES {
+            return refuse("quantization", "has too many entries");
+        }
+        if let Some(name) = weights.keys().chain(steps.keys()).find(|n| n.len() > LONGEST_NAME) {
+            return refuse(&name.chars().take(64).collect::<String>(), "has too long a name");
+        }
+        let fits = |n: i32| (-LARGEST..=LARGEST).contains(&n);
+        if let Some((name, _)) = weights.iter().find(|(_, e)| !fits(**e)) {
+            return refuse(name, "has an exponent out of bounds");
+        }
+        for (name, step) in steps {
+            if !fits(step.exponent) {
+                return refuse(name, "has an exponent out of bounds");
+            }
+            if ![step.range, step.low].into_iter().flatten().all(fits) {
+                return refuse(name, "has a range out of bounds");
+            }
+            if matches!((step.low, step.range), (Some(low), Some(high)) if low >= high) {
+                return refuse(name, "has a range that is empty");
+            }
+        }
+        let rate = self.link.bits_per_second;
+        if rate.is_some_and(|r| !(r.is_finite() && r > 0.0)) {
+            return refuse("link", "has no such bandwidth");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(scale: StepScale) -> Settings {
+        let steps = [("a/b".to_owned(), scale)].into();
+        Settings { quantization: Quantization { steps, ..Quantization::default() }, ..Settings::default() }
+    }
+
+    #[test]
+    fn settings_are_bounded() {
+        step(StepScale { exponent: -3, range: Some(4), low: Some(-9) }).check().expect("fits");
+        let refused = |s: &Settings, what: &str| {
+            let error = s.check().expect_err(what).to_string();
+            assert!(error.contains(what), "{error}");
+        };
+        refused(&step(StepScale { exponent: i32::MIN, ..StepScale::default() }), "a/b");
+        refused(&step(StepScale { range: Some(1000), ..StepScale::default() }), "range out of bounds");
+        refused(&step(StepScale { range: Some(3), low: Some(3), ..StepScale::default() }), "empty");
+        let mut settings = Settings::default();
+        settings.quantization.weights.insert("x".repeat(2000), 0);
+        refused(&settings, "too long a name");
+        settings.quantization.weights = [("w".to_owned(), 25)].into();
+        refused(&settings, "`w`");
+        let many = (0..=MOST_ENTRIES).map(|i| (i.to_string(), 0));
+        settings.quantization.weights = many.collect();
+        refused(&settings, "too many");
+        settings = Settings::default();
+        settings.link.bits_per_second = Some(f64::NAN);
+        refused(&settings, "bandwidth");
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Generate<'a> {
                 Some((Stmt::Expr { value, semi: false }, stmts)) => (Some(value), stmts),
                 _ => (None, &body.stmts[..]),
             };
-            let stmts: TokenStream = stmts.iter().map(|s| self.stmt(s)).collect();
+            let stmts: TokenStream = stmts.iter().map(|s| self.ended(s)).collect();
             let tail = tail.map(|value| self.expr(value));
             match (tail, unit) {
                 (Some(tail), false) => quote!(#stmts ::core::result::Result::Ok(#tail)),
@@ -77,7 +77,19 @@ impl<'a> Generate<'a> {
     }
 
     fn stmts(&self, block: &Block) -> TokenStream {
-        block.stmts.iter().map(|s| self.stmt(s)).collect()
+        let Some((last, others)) = block.stmts.split_last() else { return TokenStream::new() };
+        let others: TokenStream = others.iter().map(|s| self.ended(s)).collect();
+        let last = self.stmt(last);
+        quote!(#others #last)
+    }
+
+    /// A statement with others after it.
+    fn ended(&self, stmt: &Stmt) -> TokenStream {
+        match stmt {
+            // In the place of what needs no semicolon, such as a loop.
+            Stmt::Expr { value: Expr { node: Node::Failed(error), .. }, semi: false } => quote!(#error;),
+            stmt => self.stmt(stmt),
+        }
     }
 
     fn block(&self, block: &Block) -> TokenStream {
@@ -116,7 +128,7 @@ impl<'a> Generate<'a> {
         let span = Span::mixed_site().located_at(expr.span);
         let engine = self.engine;
         match &expr.node {
-            Node::Rust(tokens) => tokens.clone(),
+            Node::Rust(tokens) | Node::Failed(tokens) => tokens.clone(),
             Node::Call { function, step, args } => {
                 let (ctx, args) = (self.narrowed(step), self.list(args));
                 quote_spanned!(span=> #function(#ctx #(, #args)*)?)
@@ -182,6 +194,10 @@ impl<'a> Generate<'a> {
                 let values = self.list(values);
                 quote!([#(#values),*])
             }
+            Node::Vec(values) => {
+                let values = self.list(values);
+                quote_spanned!(span=> ::std::vec![#(#values),*])
+            }
             Node::Struct { path, fields, rest } => {
                 let fields = fields.iter().map(|(name, value)| {
                     let value = self.expr(value);
@@ -233,6 +249,13 @@ impl<'a> Generate<'a> {
                 quote!(return ::core::result::Result::Ok(#value))
             }
             Node::Join { branches } => self.join(branches, span),
+            Node::JoinEach { pat, over, name, body, .. } => {
+                let over = self.expr(over);
+                let ctx = self.ctx();
+                let (body, used) = self.scope(|| self.value(body));
+                let parameter = if used { ctx.to_token_stream() } else { quote!(_) };
+                quote_spanned!(span=> #ctx.join_items(#name, #over, |#pat, #parameter| { #body })?)
+            }
             Node::Protocol { ctx: name, step, body } => {
                 let ctx = self.narrowed(step);
                 let root = self.root_at(span);
@@ -270,41 +293,27 @@ impl<'a> Generate<'a> {
         }
     }
 
-    /// More than two branches nest: `Ctx::join` takes two.
-    fn join(&self, branches: &[Branch], span: Span) -> TokenStream {
-        let call = self.joined(branches, span);
-        if branches.len() == 2 {
-            return quote_spanned!(span=> #call?);
+    /// The statements of a block whose value becomes a `Result`.
+    fn value(&self, block: &Block) -> TokenStream {
+        match block.stmts.split_last() {
+            Some((Stmt::Expr { value, semi: false }, stmts)) => {
+                let stmts: TokenStream = stmts.iter().map(|s| self.ended(s)).collect();
+                let value = self.expr(value);
+                quote!(#stmts ::core::result::Result::Ok(#value))
+            }
+            _ => self.stmts(block),
         }
-        let names: Vec<Ident> = branches
-            .iter()
-            .enumerate()
-            .map(|(i, _)| Ident::new(&format!("branch{i}"), Span::mixed_site()))
-            .collect();
-        let Some((last, others)) = names.split_last() else { return call };
-        let nested = others.iter().rev().fold(quote!(#last), |rest, name| quote!((#name, #rest)));
-        quote_spanned!(span=> { let #nested = #call?; (#(#names),*) })
     }
 
-    fn joined(&self, branches: &[Branch], span: Span) -> TokenStream {
+    fn join(&self, branches: &[Branch], span: Span) -> TokenStream {
         let ctx = self.ctx();
-        let Some((first, rest)) = branches.split_first() else { return quote!() };
-        let closure = |value: TokenStream, used: bool| {
-            let parameter = if used { ctx.to_token_stream() } else { quote!(_) };
-            quote!(|#parameter| #value)
-        };
-        let branch = |branch: &Branch| {
+        let method = if branches.len() == 2 { "join".to_owned() } else { format!("join{}", branches.len()) };
+        let method = Ident::new(&method, span);
+        let branches = branches.iter().map(|branch| {
             let (value, used) = self.scope(|| self.expr(&branch.value));
-            (branch.name.clone(), closure(quote!(::core::result::Result::Ok(#value)), used))
-        };
-        let (name, first) = branch(first);
-        let (rest_name, rest) = match rest {
-            [second] => branch(second),
-            more => {
-                let name = more.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join("+");
-                (name, closure(self.scope(|| self.joined(more, span)).0, true))
-            }
-        };
-        quote_spanned!(span=> #ctx.join((#name, #first), (#rest_name, #rest)))
+            let (name, parameter) = (&branch.name, if used { ctx.to_token_stream() } else { quote!(_) });
+            quote!((#name, |#parameter| ::core::result::Result::Ok(#value)))
+        });
+        quote_spanned!(span=> #ctx.#method(#(#branches),*)?)
     }
 }

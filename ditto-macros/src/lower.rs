@@ -6,12 +6,12 @@ mod convert;
 mod expr;
 mod macros;
 
-use proc_macro2::Span;
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 use syn::{Pat, Type};
 
-use crate::errors::Errors;
+use crate::errors::{Errors, in_place};
+use crate::messages::Says;
 use crate::names::Names;
 use crate::tree::{Block, Expr, Node, Stmt};
 use crate::types::{Secrecy, Types};
@@ -27,8 +27,7 @@ struct Var {
 /// Reads one function.
 pub(crate) struct Lower<'a> {
     types: &'a Types,
-    /// Methods that take a context: those of the same `impl`.
-    own_methods: &'a [String],
+    own: &'a OwnMethods,
     /// The result's type under the engine, if results are converted.
     result: Option<Type>,
     /// Names of the contexts entered, innermost last.
@@ -38,23 +37,48 @@ pub(crate) struct Lower<'a> {
     target: Option<String>,
     /// Inside a condition, where nothing may be secret.
     condition: bool,
-    /// Inside a branch of `join!`, which cannot return.
-    branch: bool,
+    /// The innermost branch of `join!` that is being read.
+    branch: Option<Branch>,
+    /// Labels of the loops and blocks entered, innermost last; loops without one have an empty name.
+    loops: Vec<String>,
+    /// Errors that have no place of their own in the body.
     pub(crate) errors: Errors,
+    /// How many errors there are.
+    found: usize,
+}
+
+/// Methods of the same `impl`.
+#[derive(Default)]
+pub(crate) struct OwnMethods {
+    /// Those that take a context.
+    pub(crate) model: Vec<String>,
+    /// Those marked `#[public]`.
+    pub(crate) plain: Vec<String>,
+}
+
+/// What a branch of `join!` cannot do.
+#[derive(Clone, Copy)]
+struct Branch {
+    /// It cannot leave loops that were entered before.
+    loops: usize,
+    /// It cannot assign to variables that were defined before, if there are several passes.
+    vars: Option<usize>,
 }
 
 impl<'a> Lower<'a> {
-    pub(crate) fn new(types: &'a Types, own_methods: &'a [String], result: Option<Type>) -> Self {
+    pub(crate) fn new(types: &'a Types, own: &'a OwnMethods, result: Option<Type>) -> Self {
         Self {
             types,
-            own_methods,
+            own,
             result,
             names: vec![Names::default()],
             vars: Vec::new(),
             target: None,
             condition: false,
-            branch: false,
+            branch: None,
+            loops: Vec::new(),
             errors: Errors::default(),
+            found: 0,
         }
     }
 
@@ -89,11 +113,30 @@ impl<'a> Lower<'a> {
         (out, self.names.pop().unwrap_or_default())
     }
 
+    /// Reads a branch of `join!` under a context of its own; `each` if it is one of several passes.
+    fn in_branch<T>(&mut self, each: bool, read: impl FnOnce(&mut Self) -> T) -> (T, Names) {
+        let branch = Branch { loops: self.loops.len(), vars: each.then_some(self.vars.len()) };
+        let outer = self.branch.replace(branch);
+        let out = self.in_context(Names::default(), read);
+        self.branch = outer;
+        out
+    }
+
+    /// Reads the body of a loop, or of a block with a label.
+    fn in_loop<T>(&mut self, label: Option<&syn::Label>, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.loops.push(label.map(|l| l.name.ident.to_string()).unwrap_or_default());
+        let out = read(self);
+        self.loops.pop();
+        out
+    }
+
     fn lookup(&self, name: &str) -> Option<&Var> {
         self.vars.iter().rev().find(|v| v.name == name)
     }
 
     fn bind(&mut self, pat: &Pat, ty: Option<&Type>, secrecy: Secrecy) {
+        // Parts of a public value are public; of others nothing is known.
+        let part = if secrecy == Secrecy::Public { secrecy } else { Secrecy::Unknown };
         match (pat, ty) {
             (Pat::Ident(p), _) => {
                 self.vars.push(Var { name: p.ident.to_string(), secrecy, ty: ty.cloned() });
@@ -109,11 +152,11 @@ impl<'a> Lower<'a> {
                     self.bind(pat, Some(ty), self.types.secrecy(ty));
                 }
             }
-            (Pat::Tuple(p), _) => p.elems.iter().for_each(|p| self.bind(p, None, Secrecy::Unknown)),
-            (Pat::TupleStruct(p), _) => p.elems.iter().for_each(|p| self.bind(p, None, Secrecy::Unknown)),
-            (Pat::Struct(p), _) => p.fields.iter().for_each(|f| self.bind(&f.pat, None, Secrecy::Unknown)),
-            (Pat::Slice(p), _) => p.elems.iter().for_each(|p| self.bind(p, None, Secrecy::Unknown)),
-            (Pat::Or(p), _) => p.cases.iter().for_each(|p| self.bind(p, None, Secrecy::Unknown)),
+            (Pat::Tuple(p), _) => p.elems.iter().for_each(|p| self.bind(p, None, part)),
+            (Pat::TupleStruct(p), _) => p.elems.iter().for_each(|p| self.bind(p, None, part)),
+            (Pat::Struct(p), _) => p.fields.iter().for_each(|f| self.bind(&f.pat, None, part)),
+            (Pat::Slice(p), _) => p.elems.iter().for_each(|p| self.bind(p, None, part)),
+            (Pat::Or(p), _) => p.cases.iter().for_each(|p| self.bind(p, None, part)),
             _ => {}
         }
     }
@@ -145,7 +188,7 @@ impl<'a> Lower<'a> {
         let public = local.attrs.iter().any(|a| a.path().is_ident("public"));
         let ty = written
             .as_ref()
-            .and_then(|ty| if public { Some(ty.clone()) } else { self.errors.take(self.types.rewrite(ty)) });
+            .and_then(|ty| if public { Some(ty.clone()) } else { self.take(self.types.rewrite(ty)) });
         let names = pattern_names(&pat);
         let outer = std::mem::replace(&mut self.target, (names.len() == 1).then(|| names[0].clone()));
 
@@ -160,7 +203,7 @@ impl<'a> Lower<'a> {
             }
         });
         if let (Some(ty), Some(written), false) = (&ty, &written, public)
-            && self.types.converts(written)
+            && self.types.may_convert(written)
             && let Some(value) = &mut init
         {
             self.convert(value, Some(ty), Some(written));
@@ -170,7 +213,8 @@ impl<'a> Lower<'a> {
 
         let secrecy = match (&written, &init) {
             _ if public => Secrecy::Public,
-            (Some(ty), _) => self.types.secrecy(ty),
+            (Some(ty), Some(value)) => either_known(self.types.secrecy(ty), value.secrecy),
+            (Some(ty), None) => self.types.secrecy(ty),
             (None, Some(value)) => value.secrecy,
             (None, None) => Secrecy::Unknown,
         };
@@ -187,16 +231,54 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// What stands for an expression that has an error.
-    fn failed(&self, span: Span) -> Expr {
-        Expr::new(Node::Rust(quote!(::core::unreachable!())), Secrecy::Unknown, span)
+    /// An error in the place of an expression: the rest of the body stays.
+    fn failed(&mut self, error: &syn::Error) -> Expr {
+        self.found += 1;
+        Expr::new(Node::Failed(in_place(error)), Secrecy::Unknown, error.span())
     }
 
-    /// Notes an error on the author's tokens.
-    fn reject(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) -> Expr {
-        let span = tokens.span();
+    /// An error on the author's tokens, in the place of their expression.
+    fn reject(&mut self, tokens: impl ToTokens, message: impl Says) -> Expr {
+        self.failed(&syn::Error::new_spanned(tokens, message))
+    }
+
+    /// An error on the author's tokens, in the place of their expression, whose `parts` are kept for editors.
+    fn reject_keeping(&mut self, tokens: impl ToTokens, message: impl Says, parts: Vec<Expr>) -> Expr {
+        let failed = self.reject(tokens, message);
+        let (span, secrecy) = (failed.span, failed.secrecy);
+        let keep = |part| Stmt::Let {
+            attrs: quote!(),
+            pat: Pat::Wild(syn::PatWild { attrs: Vec::new(), underscore_token: Default::default() }),
+            ty: None,
+            init: Some(Box::new(part)),
+            diverge: None,
+        };
+        let mut stmts: Vec<Stmt> = parts.into_iter().map(keep).collect();
+        stmts.push(Stmt::Expr { value: failed, semi: false });
+        // In parentheses, so that it may stand where a statement begins.
+        let block = Expr::new(Node::Block { label: quote!(), block: Block { stmts } }, secrecy, span);
+        Expr::new(Node::Paren(Box::new(block)), secrecy, span)
+    }
+
+    /// An error on the author's tokens, whose expression stays.
+    fn note(&mut self, tokens: impl ToTokens, message: impl Says) {
+        self.found += 1;
         self.errors.at(tokens, message);
-        self.failed(span)
+    }
+
+    /// The value, or the error noted.
+    pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+        self.found += usize::from(result.is_err());
+        self.errors.take(result)
+    }
+}
+
+/// What a value is, from the type written down if that says it.
+fn either_known(written: Secrecy, value: Secrecy) -> Secrecy {
+    // A type that is not known to hold secrets: the value says whether it came from public ones.
+    match (written, value) {
+        (Secrecy::Unknown, Secrecy::Public) => Secrecy::Public,
+        (written, _) => written,
     }
 }
 

@@ -8,8 +8,10 @@ use syn::{Attribute, FnArg, Generics, Item, Pat, Path, ReturnType, Signature, To
 
 use crate::errors::Errors;
 use crate::generate::{Generate, ctx};
-use crate::lower::Lower;
-use crate::types::{Secrecy, Types, declared_engine, fresh};
+use crate::lower::{Lower, OwnMethods};
+use crate::messages;
+use crate::salvage;
+use crate::types::{Secrecy, Types, declared_engine, fresh, item_of};
 
 /// `crate = path, public(A, B)`.
 pub(crate) struct Options {
@@ -35,10 +37,7 @@ impl Parse for Options {
             } else {
                 let key: Ident = input.parse()?;
                 if key != "public" {
-                    return Err(syn::Error::new(
-                        key.span(),
-                        format!("unknown option `{key}`; there are `crate = path` and `public(Type, ..)`"),
-                    ));
+                    return Err(syn::Error::new(key.span(), messages::UNKNOWN_OPTION.with(&key)));
                 }
                 let inner;
                 syn::parenthesized!(inner in input);
@@ -61,18 +60,18 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         Ok(Item::Fn(function)) => expand_fn(&options, function),
         Ok(Item::Impl(block)) => expand_impl(&options, block),
         Ok(other) => {
-            errors.at(
-                other,
-                "`#[secure_model]` stands on functions and on `impl` blocks; put it on each of them",
-            );
+            errors.at(other, messages::WRONG_ITEM);
             item
         }
-        Err(e) => {
-            errors.push(e);
-            item
-        }
+        Err(e) => match salvage::function(item.clone(), &mut errors) {
+            Some(function) => expand_fn(&options, function),
+            None => {
+                errors.push(e);
+                item
+            }
+        },
     };
-    let errors = errors.finish(()).err().map(|e| e.to_compile_error());
+    let errors = errors.report();
     quote!(#errors #expanded)
 }
 
@@ -98,51 +97,49 @@ fn expand_fn(options: &Options, mut function: syn::ItemFn) -> TokenStream {
         declare(&engine, &mut function.sig.generics, &options.root);
     }
     let mut errors = Errors::default();
-    let body = model_fn(options, &types, &[], &mut function.sig, &function.block, &mut errors);
+    let own = OwnMethods::default();
+    let body = model_fn(options, &types, &own, &mut function.sig, &function.block, &mut errors);
     let syn::ItemFn { attrs, vis, sig, .. } = &function;
     finish(errors, quote!(#(#attrs)* #vis #sig), body)
 }
 
-/// A function with its body, or with its errors.
+/// A function with its body; errors that have no place in it stand before it, so that editors keep all the rest.
 fn finish(errors: Errors, head: TokenStream, body: TokenStream) -> TokenStream {
-    match errors.finish(()) {
-        // Formats make types long; tuples of them are what `join!` gives.
-        Ok(()) => quote!(#[allow(clippy::type_complexity)] #head { #body }),
-        Err(e) => {
-            let e = e.to_compile_error();
-            quote!(#[allow(unused)] #head { #e ::core::unreachable!() })
-        }
-    }
+    let errors = errors.report();
+    // Formats make types long; tuples of them are what `join!` gives.
+    quote!(#[allow(clippy::type_complexity)] #head { #errors #body })
 }
 
 fn expand_impl(options: &Options, mut block: syn::ItemImpl) -> TokenStream {
     let mut errors = Errors::default();
     if let Some((_, path, _)) = &block.trait_ {
-        errors.at(
-            path,
-            "methods of a trait keep the trait's signature; put `#[secure_model]` on an inherent `impl`",
-        );
+        errors.at(path, messages::TRAIT_IMPL);
+        let errors = errors.report();
+        return quote!(#errors #block);
     }
     let (engine, declares) = engine_of(&block.generics, &block);
     let types = Types::new(engine.clone(), options.public.clone()).with_generics(&block.generics);
     if let Some(ty) = errors.take(types.rewrite(&block.self_ty)) {
         *block.self_ty = ty;
     }
+    errors.take(types.rewrite_generics(&mut block.generics, &options.root));
     if declares {
         declare(&engine, &mut block.generics, &options.root);
     }
-    let own: Vec<String> = block
-        .items
-        .iter()
-        .filter_map(|item| match item {
-            syn::ImplItem::Fn(f) => Some(f.sig.ident.to_string()),
-            _ => None,
-        })
-        .collect();
+    let mut own = OwnMethods::default();
+    let mut plain = Vec::new();
+    for item in &mut block.items {
+        if let syn::ImplItem::Fn(f) = item {
+            let public = take_public(&mut f.attrs);
+            plain.push(public);
+            if public { &mut own.plain } else { &mut own.model }.push(f.sig.ident.to_string());
+        }
+    }
+    let mut plain = plain.into_iter();
     let items: Vec<TokenStream> = std::mem::take(&mut block.items)
         .into_iter()
         .map(|item| match item {
-            syn::ImplItem::Fn(mut f) => {
+            syn::ImplItem::Fn(mut f) if plain.next() == Some(false) => {
                 let mut errors = Errors::default();
                 let types = types.with_generics(&f.sig.generics);
                 let body = model_fn(options, &types, &own, &mut f.sig, &f.block, &mut errors);
@@ -152,7 +149,7 @@ fn expand_impl(options: &Options, mut block: syn::ItemImpl) -> TokenStream {
             other => other.to_token_stream(),
         })
         .collect();
-    let errors = errors.finish(()).err().map(|e| e.to_compile_error());
+    let errors = errors.report();
     let syn::ItemImpl { attrs, generics, self_ty, .. } = &block;
     let (generics, _, where_clause) = generics.split_for_impl();
     quote!(#errors #(#attrs)* impl #generics #self_ty #where_clause { #(#items)* })
@@ -162,19 +159,24 @@ fn expand_impl(options: &Options, mut block: syn::ItemImpl) -> TokenStream {
 fn model_fn(
     options: &Options,
     types: &Types,
-    own_methods: &[String],
+    own: &OwnMethods,
     sig: &mut Signature,
     block: &syn::Block,
     errors: &mut Errors,
 ) -> TokenStream {
     check_signature(sig, errors);
-    let result: Type = match &sig.output {
+    errors.take(types.rewrite_generics(&mut sig.generics, &options.root));
+    let mut result: Type = match &sig.output {
         ReturnType::Default => parse_quote!(()),
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
+    if let Some(inner) = item_of(&result, "Result").cloned() {
+        errors.at(&result, messages::RESULT_TYPE);
+        result = inner;
+    }
     let under_engine = errors.take(types.rewrite(&result)).unwrap_or_else(|| parse_quote!(()));
-    let converted = types.converts(&result).then(|| under_engine.clone());
-    let mut lower = Lower::new(types, own_methods, converted);
+    let converted = types.may_convert(&result).then(|| under_engine.clone());
+    let mut lower = Lower::new(types, own, converted);
     for input in &mut sig.inputs {
         match input {
             FnArg::Receiver(_) => {}
@@ -182,13 +184,11 @@ fn model_fn(
                 let public = take_public(&mut arg.attrs);
                 let secrecy = if public { Secrecy::Public } else { types.secrecy(&arg.ty) };
                 let rewritten = if public { Ok((*arg.ty).clone()) } else { types.rewrite(&arg.ty) };
-                let ty = lower.errors.take(rewritten);
+                let ty = lower.take(rewritten);
                 if let Pat::Ident(p) = &*arg.pat
                     && p.ident == "ctx"
                 {
-                    lower
-                        .errors
-                        .at(p, "the macro adds the context itself; remove this parameter or rename it");
+                    lower.errors.at(p, messages::CTX_PARAMETER);
                 }
                 lower.parameter(&arg.pat, ty.clone(), secrecy);
                 if let Some(ty) = ty {
@@ -213,22 +213,19 @@ fn model_fn(
     generate.function(&body, unit)
 }
 
-fn check_signature(sig: &Signature, errors: &mut Errors) {
-    if let Some(token) = &sig.asyncness {
-        errors.at(
-            token,
-            "`async` is not part of model code; protocol calls block, and `join!` runs them side by side",
-        );
+/// What a signature cannot have is taken off it.
+fn check_signature(sig: &mut Signature, errors: &mut Errors) {
+    if let Some(token) = sig.asyncness.take() {
+        errors.at(token, messages::ASYNC_FN);
     }
-    if let Some(token) = &sig.unsafety {
-        errors
-            .at(token, "`unsafe` is not part of model code; call a function of plain Rust in `public!(..)`");
+    if let Some(token) = sig.unsafety.take() {
+        errors.at(token, messages::UNSAFE_FN);
     }
-    if let Some(token) = &sig.constness {
-        errors.at(token, "model code is not `const`: every operation may talk; remove it");
+    if let Some(token) = sig.constness.take() {
+        errors.at(token, messages::CONST_FN);
     }
-    if let Some(token) = &sig.abi {
-        errors.at(token, "model code has no foreign interface; remove `extern`");
+    if let Some(token) = sig.abi.take() {
+        errors.at(token, messages::EXTERN_FN);
     }
 }
 

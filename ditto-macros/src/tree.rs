@@ -1,6 +1,6 @@
 //! Model code after reading: what is plain Rust, what talks, and where formats are converted.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Span, TokenStream};
 use syn::{Pat, Type};
 
 use crate::names::Names;
@@ -57,6 +57,8 @@ pub(crate) struct Arm {
 pub(crate) enum Node {
     /// Plain Rust, as written.
     Rust(TokenStream),
+    /// An error in the place of an expression.
+    Failed(TokenStream),
     /// A call of a model function, in a step of its own.
     Call {
         function: TokenStream,
@@ -117,6 +119,8 @@ pub(crate) enum Node {
     Paren(Box<Expr>),
     Tuple(Vec<Expr>),
     Array(Vec<Expr>),
+    /// `vec!` of values.
+    Vec(Vec<Expr>),
     Struct {
         path: TokenStream,
         fields: Vec<(TokenStream, Expr)>,
@@ -157,9 +161,18 @@ pub(crate) enum Node {
     Join {
         branches: Vec<Branch>,
     },
+    /// One operation on each item, side by side, in passes under `name`.
+    JoinEach {
+        pat: Pat,
+        over: Box<Expr>,
+        name: String,
+        /// The names used in a pass's context.
+        names: Names,
+        body: Block,
+    },
     /// Protocol calls by hand.
     Protocol {
-        ctx: Ident,
+        ctx: Pat,
         step: String,
         body: TokenStream,
     },

@@ -2,8 +2,12 @@
 
 use proc_macro2::Ident;
 use quote::ToTokens;
-use syn::{GenericArgument, GenericParam, Generics, Path, PathArguments, PathSegment, Type, parse_quote};
+use syn::{
+    AngleBracketedGenericArguments, GenericArgument, GenericParam, Generics, Path, PathArguments,
+    PathSegment, ReturnType, Type, TypeParamBound, WherePredicate, parse_quote,
+};
 
+use crate::messages;
 use crate::words;
 
 /// What a name says about the values it stands for.
@@ -11,6 +15,8 @@ use crate::words;
 pub(crate) enum Secrecy {
     /// A secret tensor or product.
     Secret,
+    /// What a model function gives: a secret, or something that holds secrets.
+    Given,
     /// A public value.
     Public,
     /// Not known from the source alone (a struct of weights, a field).
@@ -21,13 +27,15 @@ pub(crate) enum Secrecy {
 #[derive(Clone, Debug)]
 pub(crate) struct Types {
     engine: Ident,
-    /// Generic parameters in scope, and names that the author declared public.
+    /// Names that the author declared public.
     public: Vec<String>,
+    /// Generic parameters in scope.
+    generics: Vec<String>,
 }
 
 impl Types {
     pub(crate) fn new(engine: Ident, public: Vec<String>) -> Self {
-        Self { engine, public }
+        Self { engine, public, generics: Vec::new() }
     }
 
     pub(crate) fn engine(&self) -> &Ident {
@@ -37,7 +45,7 @@ impl Types {
     /// The same with generic parameters in scope.
     pub(crate) fn with_generics(&self, generics: &Generics) -> Self {
         let mut types = self.clone();
-        types.public.extend(generics.params.iter().filter_map(|p| match p {
+        types.generics.extend(generics.params.iter().filter_map(|p| match p {
             GenericParam::Type(t) => Some(t.ident.to_string()),
             GenericParam::Const(c) => Some(c.ident.to_string()),
             GenericParam::Lifetime(_) => None,
@@ -47,7 +55,7 @@ impl Types {
 
     fn is_public(&self, path: &Path) -> bool {
         let Some(last) = path.segments.last() else { return true };
-        let generic = path.segments.first().is_some_and(|s| self.public.contains(&s.ident.to_string()));
+        let generic = path.segments.first().is_some_and(|s| self.generics.contains(&s.ident.to_string()));
         // `P::Act`, `Self::Out`: an associated type.
         let associated = path.segments.iter().rev().nth(1).is_some_and(|s| is_type_name(&s.ident));
         generic
@@ -75,10 +83,7 @@ impl Types {
             Type::Group(g) => self.rewrite_in(&mut g.elem),
             Type::Tuple(t) => t.elems.iter_mut().try_for_each(|t| self.rewrite_in(t)),
             Type::Infer(_) | Type::Never(_) => Ok(()),
-            other => Err(syn::Error::new_spanned(
-                other,
-                "this kind of type is not part of model code; name a concrete type, or mark the parameter `#[public]`",
-            )),
+            other => Err(messages::OTHER_TYPE.at(other)),
         }
     }
 
@@ -91,10 +96,7 @@ impl Types {
             return self.rewrite_arguments(last);
         }
         if last.ident == "Result" {
-            return Err(syn::Error::new_spanned(
-                last,
-                "the macro makes the result a `Result` itself; write the type inside it",
-            ));
+            return Err(messages::RESULT_TYPE.at(last));
         }
         if is_type_name(&last.ident) {
             // The arguments of an engine's type are formats and plans: they stay.
@@ -129,12 +131,19 @@ impl Types {
         Ok(())
     }
 
-    /// The types in an expression's path: `Vec::<Tensor<T>>::new`.
+    /// The types written down in an expression's path: `Vec::<Tensor<T>>::new`, `Cache::<P> { .. }`, `relu::<T>`.
     pub(crate) fn rewrite_expr_path(&self, path: &mut Path) -> syn::Result<()> {
-        for segment in &mut path.segments {
-            if words::has(words::CONTAINERS, &segment.ident) {
+        let last = path.segments.len().saturating_sub(1);
+        for (i, segment) in path.segments.iter_mut().enumerate() {
+            let name = &segment.ident;
+            if words::has(words::CONTAINERS, name) {
                 self.rewrite_arguments(segment)?;
-            } else if words::has(words::SECRET_TYPES, &segment.ident) && !segment.arguments.is_empty() {
+            } else if !segment.arguments.is_none()
+                && !words::has(words::PUBLIC_TYPES, name)
+                && !self.public.contains(&name.to_string())
+                && !self.generics.contains(&name.to_string())
+                && (is_type_name(name) || (last == 0 && i == last))
+            {
                 self.insert_engine(&mut segment.arguments);
             }
         }
@@ -150,6 +159,61 @@ impl Types {
         }
     }
 
+    /// The types in the turbofish of a method, whose engine is its receiver's.
+    pub(crate) fn rewrite_method_turbofish(
+        &self,
+        args: &mut AngleBracketedGenericArguments,
+    ) -> syn::Result<()> {
+        args.args.iter_mut().try_for_each(|arg| match arg {
+            GenericArgument::Type(ty) => self.rewrite_in(ty),
+            _ => Ok(()),
+        })
+    }
+
+    /// The types in bounds and `where` clauses. `Fn(&Tensor<T>) -> Tensor<T>` is a model function's interface: it takes a
+    /// context and gives a `Result`.
+    pub(crate) fn rewrite_generics(&self, generics: &mut Generics, root: &Path) -> syn::Result<()> {
+        for parameter in generics.type_params_mut() {
+            parameter.bounds.iter_mut().try_for_each(|b| self.rewrite_bound(b, root))?;
+        }
+        for predicate in generics.where_clause.iter_mut().flat_map(|w| &mut w.predicates) {
+            if let WherePredicate::Type(p) = predicate {
+                self.rewrite_in(&mut p.bounded_ty)?;
+                p.bounds.iter_mut().try_for_each(|b| self.rewrite_bound(b, root))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rewrite_bound(&self, bound: &mut TypeParamBound, root: &Path) -> syn::Result<()> {
+        let TypeParamBound::Trait(bound) = bound else { return Ok(()) };
+        for segment in &mut bound.path.segments {
+            match &mut segment.arguments {
+                PathArguments::None => {}
+                PathArguments::AngleBracketed(args) => {
+                    for arg in &mut args.args {
+                        match arg {
+                            GenericArgument::Type(ty) => self.rewrite_in(ty)?,
+                            GenericArgument::AssocType(assoc) => self.rewrite_in(&mut assoc.ty)?,
+                            _ => {}
+                        }
+                    }
+                }
+                PathArguments::Parenthesized(args) => {
+                    args.inputs.iter_mut().try_for_each(|ty| self.rewrite_in(ty))?;
+                    let engine = &self.engine;
+                    args.inputs.insert(0, parse_quote!(&#root::Ctx<'_, #engine>));
+                    let out = match &args.output {
+                        ReturnType::Default => parse_quote!(()),
+                        ReturnType::Type(_, ty) => self.rewrite(ty)?,
+                    };
+                    args.output = parse_quote!(-> #root::Result<#out>);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What a declared type says about its values.
     pub(crate) fn secrecy(&self, ty: &Type) -> Secrecy {
         match ty {
@@ -158,13 +222,27 @@ impl Types {
             Type::Group(g) => self.secrecy(&g.elem),
             Type::Path(p) => match p.path.segments.last() {
                 Some(last) if words::has(words::SECRET_TYPES, &last.ident) => Secrecy::Secret,
-                Some(last) if p.qself.is_none() && words::has(words::PUBLIC_TYPES, &last.ident) => {
+                Some(last)
+                    if p.qself.is_none()
+                        && (words::has(words::PUBLIC_TYPES, &last.ident)
+                            || self.public.contains(&last.ident.to_string())) =>
+                {
                     Secrecy::Public
                 }
                 _ => Secrecy::Unknown,
             },
             _ => Secrecy::Unknown,
         }
+    }
+
+    /// Whether a value of this type, or a part of it that can be written by itself, is converted.
+    pub(crate) fn may_convert(&self, ty: &Type) -> bool {
+        item_of(ty, "Vec").is_some_and(|item| self.converts(item))
+            || match ty {
+                Type::Tuple(t) => t.elems.iter().any(|t| self.may_convert(t)),
+                Type::Paren(p) => self.may_convert(&p.elem),
+                _ => self.converts(ty),
+            }
     }
 
     /// Whether a value written down with this type is converted to it: an engine's type, by value. Nothing but a
@@ -182,6 +260,24 @@ impl Types {
             Type::Tuple(t) => t.elems.iter().any(|t| self.converts(t)),
             _ => false,
         }
+    }
+}
+
+/// `T` of `container<T>`, also behind references.
+pub(crate) fn item_of<'t>(ty: &'t Type, container: &str) -> Option<&'t Type> {
+    let path = match ty {
+        Type::Reference(r) => return item_of(&r.elem, container),
+        Type::Paren(p) => return item_of(&p.elem, container),
+        Type::Path(path) => path,
+        _ => return None,
+    };
+    let last = path.path.segments.last().filter(|s| s.ident == container)?;
+    match &last.arguments {
+        PathArguments::AngleBracketed(args) => args.args.iter().find_map(|a| match a {
+            GenericArgument::Type(t) => Some(t),
+            _ => None,
+        }),
+        _ => None,
     }
 }
 

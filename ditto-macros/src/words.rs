@@ -11,19 +11,27 @@ pub(crate) const PUBLIC_METHODS: &[&str] = &[
     // copies
     "clone", "cloned", "copied", "to_owned", "to_vec", "to_string", "into",
     // containers and iterators
-    "len", "is_empty", "iter", "into_iter", "enumerate", "zip", "rev", "skip", "take", "step_by",
-    "chunks", "windows", "chain", "first", "last", "get", "push", "contains", "sum", "count",
+    "len", "is_empty", "iter", "iter_mut", "into_iter", "enumerate", "zip", "rev", "skip", "take",
+    "step_by", "chunks", "chunks_exact", "windows", "chain", "peekable", "next", "nth", "first", "last",
+    "first_mut", "last_mut", "get", "get_mut", "push", "pop", "insert", "remove", "swap_remove",
+    "truncate", "clear", "extend", "reverse", "split_at", "split_first", "split_last", "contains",
+    "contains_key", "keys", "values", "position", "sum", "product", "count",
     // options
-    "as_ref", "as_deref", "as_slice", "as_str", "is_some", "is_none", "unwrap_or",
-    "unwrap_or_default", "ok_or",
+    "as_ref", "as_mut", "as_deref", "as_slice", "as_mut_slice", "as_str", "is_some", "is_none",
+    "replace", "unwrap_or", "unwrap_or_default", "ok_or", "get_or_insert", "then_some",
     // numbers
-    "min", "max", "abs", "pow", "powi", "sqrt", "recip", "div_ceil", "next_power_of_two",
-    "is_power_of_two", "ilog2", "saturating_sub", "checked_sub", "rem_euclid", "is_multiple_of",
+    "min", "max", "clamp", "abs", "abs_diff", "signum", "pow", "powi", "powf", "sqrt", "isqrt", "recip",
+    "exp", "ln", "log2", "floor", "ceil", "round", "div_ceil", "div_euclid", "rem_euclid",
+    "next_power_of_two", "is_power_of_two", "is_multiple_of", "ilog2", "trailing_zeros", "count_ones",
+    "saturating_sub", "saturating_add", "checked_sub", "checked_add",
 ];
 
 /// Of [`PUBLIC_METHODS`], those whose result is public whatever the receiver is.
 pub(crate) const PUBLIC_RESULTS: &[&str] =
     &["shape", "dims", "rank", "rows", "exponent", "len", "is_empty", "is_some", "is_none"];
+
+/// Of [`PUBLIC_METHODS`], those that give what they are called on.
+pub(crate) const COPIES: &[&str] = &["clone", "to_owned"];
 
 /// Types without an engine.
 pub(crate) const PUBLIC_TYPES: &[&str] = &[
@@ -47,6 +55,7 @@ pub(crate) const PUBLIC_TYPES: &[&str] = &[
     "String",
     "Shape",
     "Activation",
+    "Pointwise",
     "LinearShape",
     "Fx",
     "Z",
@@ -57,7 +66,7 @@ pub(crate) const PUBLIC_TYPES: &[&str] = &[
 pub(crate) const CONTAINERS: &[&str] = &["Option", "Vec", "Box", "Arc", "Rc", "Range", "RangeInclusive"];
 
 /// Types whose values are secret.
-pub(crate) const SECRET_TYPES: &[&str] = &["Tensor", "Product"];
+pub(crate) const SECRET_TYPES: &[&str] = &["Tensor", "Product", "Bits"];
 
 /// Macros whose arguments are plain Rust.
 pub(crate) const PLAIN_MACROS: &[&str] = &[
@@ -73,6 +82,8 @@ pub(crate) const PLAIN_MACROS: &[&str] = &[
     "todo",
     "matches",
     "format",
+    "println",
+    "eprintln",
     "concat",
     "stringify",
 ];

@@ -43,7 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => std::env::current_exe()?.with_file_name("../ditto"),
     };
     if !args.json {
-        println!("{:34} {:>8} {:>8} {:>6}   {:>8} {:>8} {:>6}   cpu P2 P0 P1 online, predicted/measured", "", "pre", "run", "ratio", "online", "run", "ratio");
+        println!(
+            "{:34} {:>8} {:>8} {:>6}   {:>8} {:>8} {:>6}   cpu P2 P0 P1 online, predicted/measured",
+            "", "pre", "run", "ratio", "online", "run", "ratio"
+        );
     }
     for model in &args.model {
         for &plan in &args.plan {
@@ -55,11 +58,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn case(model: &Path, plan: Plan, seq: usize, reps: usize, program: &Path, json: bool) -> Result<(), Box<dyn Error>> {
-    let task = Task::open(model, plan, vec!["a ".repeat(seq.saturating_sub(2))])?;
+fn case(
+    model: &Path,
+    plan: Plan,
+    seq: usize,
+    reps: usize,
+    program: &Path,
+    json: bool,
+) -> Result<(), Box<dyn Error>> {
+    let task = Task::open(model, plan, ["a ".repeat(seq.saturating_sub(2)).as_str()])?;
     let request = &task.job.requests[0];
-    if request.tokens != seq {
-        return Err(format!("a text of {seq} tokens has {} in this checkpoint", request.tokens).into());
+    if request.rows() != seq {
+        return Err(format!("a text of {seq} tokens has {} in this checkpoint", request.rows()).into());
     }
     let launch = Launch::Processes { program: program.to_owned() };
     let (mut pre, mut online, mut cpu) = (Vec::new(), Vec::new(), [0.0; 4]);
@@ -73,16 +83,19 @@ fn case(model: &Path, plan: Plan, seq: usize, reps: usize, program: &Path, json:
         let [before, after] = run.cpu_seconds;
         let measured = [before[2], before[0], before[1], (after[0] + after[1]) / 2.0];
         let work = estimate.work();
-        let efforts = machine.efforts(&work, estimate.reading);
+        let efforts = machine.efforts(&work, estimate.reading[1]);
         if json {
             let amounts = |load: &Load| Kind::ALL.map(|k| load[k]);
-            println!("{}", json!({
-                "model": model, "plan": plan, "seq": seq, "hops": estimate.cost.hops,
-                "kinds": Kind::ALL, "rates": Kind::ALL.map(|k| machine.rate(k)), "hop": machine.hop(), "reading": estimate.reading,
-                "loads": [amounts(&work.helper), amounts(&work.prepare[0]), amounts(&work.prepare[1]), amounts(&work.online)],
-                "predicted": seconds, "efforts": efforts, "cpu": measured,
-                "preprocess": run.seconds.preprocess, "online": run.seconds.online,
-            }));
+            println!(
+                "{}",
+                json!({
+                    "model": model, "plan": plan, "seq": seq, "hops": estimate.cost.hops,
+                    "kinds": Kind::ALL, "rates": Kind::ALL.map(|k| machine.rate(k)), "hop": machine.hop(), "reading": estimate.reading,
+                    "loads": [amounts(&work.helper), amounts(&work.prepare[0]), amounts(&work.prepare[1]), amounts(&work.online)],
+                    "predicted": seconds, "efforts": efforts, "cpu": measured,
+                    "preprocess": run.seconds.preprocess, "online": run.seconds.online,
+                })
+            );
             continue;
         }
         pre.push(run.seconds.preprocess);
@@ -95,10 +108,16 @@ fn case(model: &Path, plan: Plan, seq: usize, reps: usize, program: &Path, json:
     if json {
         return Ok(());
     }
-    let (before, after) = (median(predicted.iter().map(|p| p.0.preprocess)), median(predicted.iter().map(|p| p.0.online)));
+    let (before, after) =
+        (median(predicted.iter().map(|p| p.0.preprocess)), median(predicted.iter().map(|p| p.0.online)));
     let (pre, online) = (median(pre.into_iter()), median(online.into_iter()));
     let name = model.file_name().unwrap_or_default().to_string_lossy();
-    print!("{:34} {before:8.3} {pre:8.3} {:6.2}   {after:8.3} {online:8.3} {:6.2}  ", format!("{name} {plan} {seq}"), before / pre, after / online);
+    print!(
+        "{:34} {before:8.3} {pre:8.3} {:6.2}   {after:8.3} {online:8.3} {:6.2}  ",
+        format!("{name} {plan} {seq}"),
+        before / pre,
+        after / online
+    );
     for (i, cpu) in cpu.iter().enumerate() {
         print!(" {:.2}/{cpu:.2}", median(predicted.iter().map(|p| p.1[i])));
     }

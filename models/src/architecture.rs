@@ -39,10 +39,31 @@ pub enum PublicHead {
         /// Number of classes.
         classes: usize,
     },
+    /// Classifier of every token.
+    TokenClassification {
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Logits of start and end of an answer, of every token.
+    QuestionAnswering,
+    /// Logits of every token of the vocabulary, in place of masked ones.
+    MaskedLm {
+        /// Tokens in the vocabulary.
+        vocabulary: usize,
+    },
+}
+
+impl PublicHead {
+    /// Whether it predicts masked tokens.
+    pub fn is_masked(&self) -> bool {
+        matches!(self, Self::MaskedLm { .. })
+    }
 }
 
 /// Largest sizes that a server accepts; far above any BERT.
 const LIMIT: usize = 1 << 16;
+/// Largest vocabulary that a server accepts, as in `config.json`.
+const VOCABULARY: usize = 1 << 21;
 
 impl Architecture {
     /// Of a checkpoint.
@@ -56,7 +77,12 @@ impl Architecture {
             max_position_embeddings: config.max_position_embeddings,
             head: match head {
                 Head::Embedding { normalize, .. } => PublicHead::Embedding { unit: *normalize },
-                Head::Classification { labels } => PublicHead::Classification { classes: labels.len() },
+                Head::Classification { labels, .. } => PublicHead::Classification { classes: labels.len() },
+                Head::TokenClassification { labels } => {
+                    PublicHead::TokenClassification { classes: labels.len() }
+                }
+                Head::QuestionAnswering => PublicHead::QuestionAnswering,
+                Head::MaskedLm => PublicHead::MaskedLm { vocabulary: config.vocab_size },
             },
         }
     }
@@ -69,29 +95,30 @@ impl Architecture {
             self.num_attention_heads,
             self.intermediate_size,
             self.max_position_embeddings,
-            self.classes().max(1),
         ];
+        let outputs = match self.head {
+            PublicHead::MaskedLm { .. } => 1..=VOCABULARY,
+            _ => 1..=LIMIT,
+        };
         sizes.iter().all(|s| (1..=LIMIT).contains(s))
+            && outputs.contains(&self.outputs())
             && self.hidden_size.is_multiple_of(self.num_attention_heads)
             && (0.0..=0.01).contains(&self.layer_norm_eps)
     }
 
-    /// Classes of the classifier; 0 for an embedding.
-    pub fn classes(&self) -> usize {
+    /// Numbers in a row of the output: the width of an embedding, the logits of a text or token.
+    pub fn outputs(&self) -> usize {
         match self.head {
-            PublicHead::Embedding { .. } => 0,
-            PublicHead::Classification { classes } => classes,
+            PublicHead::Embedding { .. } => self.hidden_size,
+            PublicHead::Classification { classes } | PublicHead::TokenClassification { classes } => classes,
+            PublicHead::QuestionAnswering => 2,
+            PublicHead::MaskedLm { vocabulary } => vocabulary,
         }
     }
 
-    /// Whether a sentence embedding is scaled to length 1.
-    pub(crate) fn unit(&self) -> bool {
-        matches!(self.head, PublicHead::Embedding { unit: true })
-    }
-
-    /// The classifier.
-    pub(crate) fn classifier(&self) -> LinearShape {
-        LinearShape::new(self.hidden_size, self.classes())
+    /// The linear layer that gives the output.
+    pub(crate) fn last(&self) -> LinearShape {
+        LinearShape::new(self.hidden_size, self.outputs())
     }
 
     /// A linear layer from hidden states to hidden states.

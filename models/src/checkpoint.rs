@@ -16,6 +16,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ditto_core::session::Floats;
+
 pub use self::error::CheckpointError;
 use self::shard::Shard;
 
@@ -220,4 +222,12 @@ impl<'a> Scope<'a> {
 /// better error.
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
+}
+
+/// Names are those of the files.
+impl Floats for Checkpoint {
+    fn floats(&self, name: &str, shape: &[usize]) -> ditto_core::Result<Vec<f32>> {
+        let named = |e| ditto_core::Error::Weight { name: name.to_owned(), what: crate::report::chain(&e) };
+        self.tensor(name, shape).map_err(named)
+    }
 }

@@ -1,12 +1,20 @@
 //! The command line.
 
+mod calibrate;
+mod check;
 mod cost;
+mod inputs;
 mod party;
 mod run;
+mod show;
+
+use std::path::Path;
 
 use clap::{Args, Parser, Subcommand};
 use ditto_core::prg::Randomness;
-use ditto_models::run::RunError;
+use ditto_models::plan::Plan;
+use ditto_models::run::{RunError, Task};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Private Transformer inference on three servers.
 ///
@@ -23,6 +31,8 @@ pub(crate) struct Cli {
 enum Command {
     Run(run::Run),
     Cost(cost::CostOf),
+    Calibrate(calibrate::Calibrate),
+    Check(check::Check),
     #[command(hide = true)]
     Party(party::Party),
 }
@@ -46,11 +56,28 @@ impl Testing {
     }
 }
 
+/// A checkpoint and the texts of a file.
+fn task_of_file(dir: &Path, plan: Plan, file: &Path) -> Result<Task, RunError> {
+    let (lines, inputs) = inputs::of_file(file)?;
+    Task::open(dir, plan, inputs).map(|task| task.with_lines(lines))
+}
+
+/// A bar for people who watch, hidden from all others.
+fn progress_bar(visible: bool) -> ProgressBar {
+    let bar = if visible { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:30} {pos}/{len} [{elapsed}]") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 impl Cli {
     pub(crate) fn run(self) -> Result<(), RunError> {
         match self.command {
             Command::Run(run) => run.run(),
             Command::Cost(cost) => cost.run(),
+            Command::Calibrate(calibrate) => calibrate.run(),
+            Command::Check(check) => check.run(),
             Command::Party(party) => party.run(),
         }
     }

@@ -3,6 +3,7 @@
 mod error;
 mod head;
 mod json;
+mod pooling;
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::error::ConfigError;
-pub use self::head::Head;
+pub use self::head::{Head, Scores};
 use self::json::Fields;
 
 /// The file of the configuration.
@@ -63,6 +64,11 @@ pub struct BertConfig {
     pub layer_norm_eps: f64,
     /// The token that pads.
     pub pad_token_id: u32,
+    /// Whether the table of word embeddings also turns hidden states into logits of tokens.
+    pub tie_word_embeddings: bool,
+    /// What a classifier of texts was trained for, where the file says so.
+    #[serde(rename = "problem_type", skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
     /// The names of the classes, in order, where the file gives them.
     #[serde(
         serialize_with = "head::serialize_labels",
@@ -81,6 +87,20 @@ pub enum Activation {
     Gelu,
 }
 
+/// What a classifier of texts was trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Problem {
+    /// One number.
+    #[serde(rename = "regression")]
+    Regression,
+    /// One of several classes.
+    #[serde(rename = "single_label_classification")]
+    SingleLabel,
+    /// Any number of classes at once.
+    #[serde(rename = "multi_label_classification")]
+    MultiLabel,
+}
+
 impl BertConfig {
     /// A BERT that is small enough for tests: two layers of width 32.
     pub fn tiny() -> Self {
@@ -96,6 +116,8 @@ impl BertConfig {
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
             pad_token_id: 0,
+            tie_word_embeddings: true,
+            problem: None,
             labels: None,
         }
     }
@@ -159,6 +181,9 @@ impl BertConfig {
             layer_norm_eps: layer_norm_eps(fields)?,
             // The vocabulary's bound is far below 2^32.
             pad_token_id: pad as u32,
+            tie_word_embeddings: fields.get("tie_word_embeddings").is_none()
+                || fields.flag("tie_word_embeddings")?,
+            problem: problem(fields)?,
             labels: labels(fields)?,
         })
     }
@@ -176,6 +201,19 @@ fn layer_norm_eps(fields: &Fields) -> Result<f64, ConfigError> {
     let Some(value) = fields.get("layer_norm_eps") else { return Ok(1e-12) };
     let eps = value.as_f64().filter(|&eps| eps > 0.0 && eps <= bounds::EPS);
     eps.ok_or_else(|| fields.wrong("layer_norm_eps", format!("a number above 0 and up to {}", bounds::EPS)))
+}
+
+fn problem(fields: &Fields) -> Result<Option<Problem>, ConfigError> {
+    match fields.text("problem_type")? {
+        None => Ok(None),
+        Some("regression") => Ok(Some(Problem::Regression)),
+        Some("single_label_classification") => Ok(Some(Problem::SingleLabel)),
+        Some("multi_label_classification") => Ok(Some(Problem::MultiLabel)),
+        Some(_) => Err(fields.unsupported(
+            "problem_type",
+            "regression, single_label_classification and multi_label_classification are",
+        )),
+    }
 }
 
 /// The names of the classes: `id2label` must have the keys "0", "1" and so on, without gaps; without it, `num_labels` of

@@ -3,12 +3,14 @@
 use ditto_core::session::Floats;
 use ditto_core::tensor::Array;
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::{Checkpoint, CheckpointError, Scope};
 use crate::config::BertConfig;
 use crate::text::Encoded;
 
 /// Prefixes under which the encoder's tensors may stand.
 const PREFIXES: [&str; 1] = ["bert"];
+/// How the names of heads start, which have no such prefix.
+const HEADS: [&str; 3] = ["classifier.", "qa_outputs.", "cls."];
 
 /// The embedding tables of a BERT.
 #[derive(Debug)]
@@ -33,12 +35,17 @@ impl Embeddings {
         })
     }
 
-    /// The sum of a text's embeddings, [tokens, hidden]. Ids must come from a tokenizer made for this model.
-    pub fn sum(&self, text: &Encoded) -> ditto_core::Result<Array<f32>> {
+    /// The sum of a text's embeddings, [tokens, hidden]: the rows of the tokens at `first`, then all others in the text's
+    /// order. Ids must come from a tokenizer made for this model.
+    ///
+    /// The order of rows carries nothing: every row has its position in it.
+    pub fn sum(&self, text: &Encoded, first: &[usize]) -> ditto_core::Result<Array<f32>> {
         let row = |table: &[f32], i: usize| table[i * self.width..(i + 1) * self.width].to_vec();
         let mut data = Vec::with_capacity(text.len() * self.width);
-        for (i, (&id, &kind)) in text.ids.iter().zip(&text.type_ids).enumerate() {
-            let (words, types) = (row(&self.words, id as usize), row(&self.types, kind as usize));
+        let rest = (0..text.len()).filter(|i| !first.contains(i));
+        for i in first.iter().copied().chain(rest) {
+            let words = row(&self.words, text.ids[i] as usize);
+            let types = row(&self.types, text.type_ids[i] as usize);
             let positions = row(&self.positions, i);
             data.extend(words.iter().zip(types).zip(positions).map(|((w, t), p)| w + t + p));
         }
@@ -46,15 +53,30 @@ impl Embeddings {
     }
 }
 
-/// A checkpoint's weights under the names of the model code: the encoder without a prefix.
+/// A checkpoint's weights under the names of the model code: the encoder without a prefix, and one name for tensors that
+/// the transformers library stores under one of several.
 #[derive(Debug, Clone, Copy)]
 pub struct BertFloats<'a>(pub &'a Checkpoint);
 
+impl BertFloats<'_> {
+    /// Where the checkpoint has the tensor that the model calls `name`.
+    fn stored<'n>(&self, name: &'n str) -> (Scope<'_>, &'n str) {
+        let (root, encoder) = (self.0.root(), self.0.prefix(&PREFIXES));
+        match name.strip_prefix("cls.predictions.decoder") {
+            // Without a matrix of its own, the decoder has the table of word embeddings.
+            Some(".weight") if !root.has(name) => (encoder, "embeddings.word_embeddings.weight"),
+            Some(".bias") if !root.has(name) => (root, "cls.predictions.bias"),
+            _ if HEADS.iter().any(|head| name.starts_with(head)) => (root, name),
+            _ => (encoder, name),
+        }
+    }
+}
+
 impl Floats for BertFloats<'_> {
     fn floats(&self, name: &str, shape: &[usize]) -> ditto_core::Result<Vec<f32>> {
-        let scope = if name.starts_with("classifier.") { self.0.root() } else { self.0.prefix(&PREFIXES) };
+        let (scope, stored) = self.stored(name);
         scope
-            .tensor(name, shape)
+            .tensor(stored, shape)
             .map_err(|e| ditto_core::Error::Weight { name: name.to_owned(), what: crate::report::chain(&e) })
     }
 }

@@ -2,12 +2,15 @@
 //! made of.
 //!
 //! [`bert`] is the model, generic over an engine and a [`plan`]; [`model`] makes it something that parties run;
-//! [`checkpoint`], [`config`], [`text`] and [`embeddings`] read files and prepare inputs; [`run`] plays owner, client and
+//! [`calibrate`] fits number formats to a
+//! checkpoint, [`quantization`] keeps what it found; [`checkpoint`], [`config`], [`text`] and [`embeddings`] read files and prepare inputs; [`run`] plays owner, client and
 //! three parties on one machine.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod answer;
 pub mod architecture;
 pub mod bert;
+pub mod calibrate;
 pub mod checkpoint;
 pub mod config;
 pub mod embeddings;
@@ -15,9 +18,12 @@ pub mod estimate;
 mod files;
 #[cfg(test)]
 mod fuzz;
+pub mod input;
 pub mod model;
 pub mod plan;
+pub mod quantization;
 pub mod report;
+mod request;
 pub mod run;
 pub mod synthetic;
 pub mod text;

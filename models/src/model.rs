@@ -15,7 +15,7 @@ use crate::architecture::Architecture;
 use crate::bert::{Bert, bert};
 use crate::config::{BertConfig, ConfigError, Head};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
-use crate::run::RunError;
+pub use crate::request::{Layout, Request};
 
 /// All that is public of a model: what the parties, the client and the owner must agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,14 +27,6 @@ pub struct ModelSpec {
     pub architecture: Architecture,
     /// Scales, and the network to choose variants for.
     pub settings: Arc<Settings>,
-}
-
-/// What is public of one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// Tokens of the text.
-    pub tokens: usize,
 }
 
 /// BERT in formats `P`.
@@ -57,7 +49,7 @@ impl<P: Formats> SecureModel for BertModel<P> {
         self.spec.settings.clone()
     }
     fn input_shape(&self, request: &Request) -> Shape {
-        Shape::new(&[request.tokens, self.spec.architecture.hidden_size])
+        Shape::new(&[request.rows(), self.spec.architecture.hidden_size])
     }
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Bert<E, P>> {
         Bert::load(&Scope::new(source), &self.spec)
@@ -67,9 +59,9 @@ impl<P: Formats> SecureModel for BertModel<P> {
         ctx: &Ctx<'_, E>,
         weights: &Bert<E, P>,
         x: &Tensor<E, P::Input>,
-        _: &Request,
+        request: &Request,
     ) -> Result<Tensor<E, Output>> {
-        bert(ctx, weights, x)
+        bert(ctx, weights, x, &Layout::new(request, &self.spec.architecture.head))
     }
 }
 
@@ -81,23 +73,16 @@ pub trait Visit {
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out;
 }
 
-impl Request {
-    /// A text of `tokens` tokens, if a model of these sizes takes it.
-    pub fn new(tokens: usize, architecture: &Architecture) -> std::result::Result<Self, RunError> {
-        let longest = architecture.max_position_embeddings;
-        if tokens == 0 || tokens > longest {
-            return Err(RunError::Length { tokens, longest });
-        }
-        Ok(Self { tokens })
-    }
-}
-
 impl ModelSpec {
     /// Of the configuration files of a checkpoint, whose weights may be missing.
-    pub fn of_config(dir: &Path, plan: Plan) -> std::result::Result<Self, ConfigError> {
+    pub fn of_config(
+        dir: &Path,
+        plan: Plan,
+        settings: Arc<Settings>,
+    ) -> std::result::Result<Self, ConfigError> {
         let config = BertConfig::open(dir)?;
         let architecture = Architecture::new(&config, &Head::of_config(&config, dir)?);
-        Ok(Self { plan, architecture, settings: Arc::default() })
+        Ok(Self { plan, architecture, settings })
     }
 
     /// The functions of the plan.

@@ -5,7 +5,7 @@
 
 use clap::ValueEnum;
 use ditto_core::fixed::Ring;
-use ditto_core::nn::Activation;
+use ditto_core::nn::{Activation, Softmax};
 use ditto_core::{Fixed, Fx, Z};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,20 @@ impl<const A: u32, const W: u32> Formats for Narrow<A, W> {
     type Input = Fx<32, 16>;
 }
 
+/// Everything in Z_2^64 with `F` fractional bits, as in the systems that Ditto is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Uniform<const F: u32>;
+
+impl<const F: u32> Formats for Uniform<F> {
+    type Ring = Z<64>;
+    type Act = Fx<64, F>;
+    type Weight = Fx<64, F>;
+    type Bias = Fx<64, F>;
+    type Gain = Fx<64, F>;
+    type Value = Fx<64, F>;
+    type Input = Fx<64, F>;
+}
+
 /// Name of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,13 +71,22 @@ pub enum Plan {
     Ditto,
     /// The paper's formats with an accurate GeLU: quantization alone
     DittoGelu,
+    /// PUMA (Dong et al., 2023): 18 fractional bits in a ring of 64, its own GeLU, softmax clipped at -14
+    Puma,
+    /// MPCFormer (Li et al., 2023): 16 fractional bits in a ring of 64, Quad for GeLU and 2Quad for softmax: wants a
+    /// checkpoint distilled for it
+    #[serde(rename = "mpcformer")]
+    #[value(name = "mpcformer")]
+    MpcFormer,
 }
 
 /// What of a plan is a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Functions {
-    /// The activation of the feed-forward part.
+    /// What stands for GeLU: in the feed-forward part, and where a head has it.
     pub activation: Activation,
+    /// How scores become weights of attention.
+    pub softmax: Softmax,
 }
 
 /// Something to do with formats that are known only at run time.
@@ -76,7 +99,7 @@ pub trait VisitFormats {
 
 impl Plan {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Accurate, Self::Ditto, Self::DittoGelu];
+    pub const ALL: [Self; 5] = [Self::Accurate, Self::Ditto, Self::DittoGelu, Self::Puma, Self::MpcFormer];
 
     /// As on the command line.
     pub fn as_str(self) -> &'static str {
@@ -84,16 +107,41 @@ impl Plan {
             Self::Accurate => "accurate",
             Self::Ditto => "ditto",
             Self::DittoGelu => "ditto-gelu",
+            Self::Puma => "puma",
+            Self::MpcFormer => "mpcformer",
         }
     }
 
     /// Its functions.
     pub fn functions(self) -> Functions {
-        let activation = match self {
-            Self::Ditto => Activation::Quad,
-            Self::Accurate | Self::DittoGelu => Activation::Gelu,
+        let (activation, softmax) = match self {
+            Self::Accurate | Self::DittoGelu => (Activation::Gelu, Softmax::Exact),
+            Self::Ditto => (Activation::Quad, Softmax::Exact),
+            Self::Puma => (Activation::PumaGelu, Softmax::Clipped),
+            Self::MpcFormer => (Activation::Quad, Softmax::TwoQuad),
         };
-        Functions { activation }
+        Functions { activation, softmax }
+    }
+
+    /// The functions of a model that it computes as quadratic ones, which the model must have been distilled for.
+    pub fn replaces(self) -> Option<&'static str> {
+        match self {
+            Self::Accurate | Self::DittoGelu | Self::Puma => None,
+            Self::Ditto => Some("GeLU"),
+            Self::MpcFormer => Some("GeLU and softmax"),
+        }
+    }
+
+    /// Fractional bits of its activations.
+    pub fn activation_fraction(self) -> u32 {
+        struct Fraction;
+        impl VisitFormats for Fraction {
+            type Out = u32;
+            fn visit<P: Formats>(self) -> u32 {
+                P::Act::F
+            }
+        }
+        self.with_formats(Fraction)
     }
 
     /// Hands its formats to `visitor`.
@@ -101,6 +149,8 @@ impl Plan {
         match self {
             Self::Accurate => visitor.visit::<Narrow<10, 11>>(),
             Self::Ditto | Self::DittoGelu => visitor.visit::<Narrow<8, 8>>(),
+            Self::Puma => visitor.visit::<Uniform<18>>(),
+            Self::MpcFormer => visitor.visit::<Uniform<16>>(),
         }
     }
 }

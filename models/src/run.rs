@@ -10,11 +10,13 @@ pub use job::Job;
 pub use launch::{Launch, Network};
 pub use party::party_process;
 pub use private::{Outcome, Phase, Seconds, run_private};
-pub use task::{Answer, Task};
+pub use task::Task;
 
+use crate::calibrate::Unsafe;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
-use crate::text::TextError;
+use crate::input::InputError;
+use crate::quantization::QuantizationError;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +34,35 @@ pub enum RunError {
         /// Which text, from 1; 0 for the tokenizer itself.
         index: usize,
         /// The cause.
-        source: TextError,
+        source: InputError,
     },
     /// A protocol, an engine or the transport.
     #[error(transparent)]
     Core(#[from] ditto_core::Error),
+    /// A text that could not be read through.
+    #[error("text {index}")]
+    Read {
+        /// Which text, from 1.
+        index: usize,
+        /// The cause.
+        source: ditto_core::Error,
+    },
+    /// A quantization file.
+    #[error(transparent)]
+    Quantization(#[from] QuantizationError),
+    /// A checkpoint that cannot be run safely.
+    #[error(transparent)]
+    Unsafe(#[from] Unsafe),
+    /// Range conditions that other texts broke.
+    #[error(
+        "{count} range condition(s) failed, first at step `{step}`: the quantization does not hold for these texts"
+    )]
+    Violated {
+        /// How many.
+        count: usize,
+        /// The worst.
+        step: String,
+    },
     /// A party's process could not be started or spoken to.
     #[error("party {role}: {what}")]
     Process {
@@ -63,6 +89,18 @@ pub enum RunError {
         tokens: usize,
         /// The largest.
         longest: usize,
+    },
+    /// Texts of pairs that do not pair up.
+    #[error("{first} is given {firsts} times, but {second} {seconds} times")]
+    Unpaired {
+        /// The option of the first texts.
+        first: &'static str,
+        /// How often it is given.
+        firsts: usize,
+        /// The option of the second texts.
+        second: &'static str,
+        /// How often it is given.
+        seconds: usize,
     },
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]

@@ -86,8 +86,41 @@ pub enum SyntheticHead {
         /// The number of classes.
         labels: usize,
     },
+    /// A classifier of tokens with this many classes.
+    TokenClassification {
+        /// The number of classes.
+        labels: usize,
+    },
+    /// Start and end of answers.
+    QuestionAnswering,
+    /// Prediction of masked tokens.
+    MaskedLm {
+        /// Whether the last matrix is the table of word embeddings.
+        tied: bool,
+    },
     /// Sentence embeddings: `modules.json` and `1_Pooling/config.json` are written as well.
     Embedding,
+}
+
+impl SyntheticHead {
+    /// The class of the transformers library.
+    fn architecture(&self) -> &'static str {
+        match self {
+            Self::Classification { .. } => "BertForSequenceClassification",
+            Self::TokenClassification { .. } => "BertForTokenClassification",
+            Self::QuestionAnswering => "BertForQuestionAnswering",
+            Self::MaskedLm { .. } => "BertForMaskedLM",
+            Self::Embedding => "BertModel",
+        }
+    }
+
+    /// Number of classes of a classifier.
+    fn labels(&self) -> Option<usize> {
+        match self {
+            Self::Classification { labels } | Self::TokenClassification { labels } => Some(*labels),
+            Self::QuestionAnswering | Self::MaskedLm { .. } | Self::Embedding => None,
+        }
+    }
 }
 
 /// A random checkpoint.
@@ -119,10 +152,10 @@ pub struct Synthetic {
 }
 
 impl Synthetic {
-    /// A checkpoint in one file of F32, with the prefix that the transformers library writes: a
-    /// classifier has it, an encoder has not.
+    /// A checkpoint in one file of F32, with the prefix that the transformers library writes: with a
+    /// head there is one, an encoder alone has none.
     pub fn new(config: BertConfig, head: SyntheticHead, seed: u64) -> Self {
-        let prefix = matches!(head, SyntheticHead::Classification { .. });
+        let prefix = head != SyntheticHead::Embedding;
         Self { config, head, seed, dtype: Dtype::F32, shards: 1, prefix, old_names: false }
     }
 
@@ -151,11 +184,9 @@ impl Synthetic {
 
     fn config_json(&self, dir: &Path) -> Result<Value, SyntheticError> {
         let mut config = self.config.clone();
-        let (architecture, labels) = match self.head {
-            SyntheticHead::Classification { labels } => ("BertForSequenceClassification", Some(labels)),
-            SyntheticHead::Embedding => ("BertModel", None),
-        };
-        config.architectures = vec![architecture.to_owned()];
+        let labels = self.head.labels();
+        config.architectures = vec![self.head.architecture().to_owned()];
+        config.tie_word_embeddings = self.head != SyntheticHead::MaskedLm { tied: false };
         config.labels = match config.labels {
             Some(names) if labels == Some(names.len()) => Some(names),
             _ => labels.map(|labels| (0..labels).map(|label| format!("LABEL_{label}")).collect()),

@@ -1,6 +1,8 @@
 //! From text to tokens, with the checkpoint's own `tokenizer.json`.
 
-use std::io;
+mod encoded;
+mod error;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,8 @@ use tokenizers::{Encoding, TruncationDirection, TruncationParams, TruncationStra
 
 use serde_json::{Map, Value};
 
+pub use self::encoded::{Encoded, Origin, excerpt};
+pub use self::error::TextError;
 use crate::config::BertConfig;
 use crate::files::{self, FileError};
 
@@ -21,127 +25,6 @@ const MAX_FILE: u64 = 128 << 20;
 
 /// The most bytes of a text. At most 2^16 tokens of it would be used.
 const MAX_TEXT: usize = 1 << 20;
-
-/// An error of the tokenizer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TextError {
-    /// `tokenizer.json` could not be read.
-    #[error("{}: cannot read the file", .file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// `tokenizer.json` is something else than a regular file.
-    #[error("{}: not a regular file", .file.display())]
-    NotAFile {
-        /// The file.
-        file: PathBuf,
-    },
-    /// `tokenizer.json` is larger than any honest one.
-    #[error("{}: {bytes} bytes are over the limit of {limit}", .file.display())]
-    TooLarge {
-        /// The file.
-        file: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The most that is accepted.
-        limit: u64,
-    },
-    /// `tokenizer.json` is malformed, or uses something that is not supported.
-    #[error("{}: not a usable tokenizer", .file.display())]
-    Malformed {
-        /// The file.
-        file: PathBuf,
-        /// What the tokenizers library said.
-        source: tokenizers::Error,
-    },
-    /// The tokenizer has tokens that the model lacks.
-    #[error("{}: token {token:?} has id {id}, but config.json has vocab_size {vocab_size}", .file.display())]
-    Vocabulary {
-        /// The file.
-        file: PathBuf,
-        /// Such a token; empty where the vocabulary has none of this id.
-        token: String,
-        /// Its id.
-        id: u32,
-        /// The size of the model's vocabulary.
-        vocab_size: usize,
-    },
-    /// The tokenizer gives a token type that the model lacks.
-    #[error("{}: a token has type {type_id}, but config.json has type_vocab_size {type_vocab_size}", .file.display())]
-    TokenType {
-        /// The file.
-        file: PathBuf,
-        /// The type.
-        type_id: u32,
-        /// The number of the model's types.
-        type_vocab_size: usize,
-    },
-    /// A text is longer than is accepted.
-    #[error("the text has {bytes} bytes, but at most {limit} are accepted")]
-    TextTooLong {
-        /// The length of the text.
-        bytes: usize,
-        /// The most that is accepted.
-        limit: usize,
-    },
-    /// There is nothing in a text, or only white space and control characters.
-    #[error("there are no tokens in the text {text:?}")]
-    NoTokens {
-        /// The text.
-        text: String,
-    },
-    /// The limit on tokens leaves no place for the text.
-    #[error("a limit of {max_tokens} tokens leaves no place for text next to {special} special tokens")]
-    LimitTooSmall {
-        /// The limit.
-        max_tokens: usize,
-        /// The number of special tokens, such as `[CLS]` and `[SEP]`.
-        special: usize,
-    },
-    /// The special tokens are arranged in a way that gives more tokens than the limit.
-    #[error("{}: a text became {tokens} tokens, over the limit of {max_tokens}", .file.display())]
-    TooManyTokens {
-        /// The file.
-        file: PathBuf,
-        /// The number of tokens.
-        tokens: usize,
-        /// The limit.
-        max_tokens: usize,
-    },
-    /// The tokenizers library failed on a text.
-    #[error("the tokenizer failed on the text")]
-    Encode {
-        /// What it said.
-        source: tokenizers::Error,
-    },
-}
-
-/// A text, or a pair of texts, as the model takes it: with `[CLS]` and `[SEP]`, without padding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoded {
-    /// The ids of the tokens.
-    pub ids: Vec<u32>,
-    /// The types of the tokens: 0, or 1 in the second of two texts.
-    pub type_ids: Vec<u32>,
-    /// Whether tokens were cut off.
-    pub truncated: bool,
-}
-
-impl Encoded {
-    /// The number of tokens.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether there are no tokens, which [`Tokenizer::encode`] never returns.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-}
 
 /// What the model can take.
 #[derive(Debug, Clone, Copy)]
@@ -224,7 +107,7 @@ impl Tokenizer {
     /// For a text without tokens, one of over 1 MiB, and a limit that leaves no place for text.
     pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Encoded, TextError> {
         let encoding = self.pieces(text)?;
-        self.finish(encoding, None, max_tokens)
+        self.finish(encoding, None, max_tokens, TruncationStrategy::LongestFirst)
     }
 
     /// Turns a pair of texts into tokens, as [`Tokenizer::encode`] does with one. Where tokens have
@@ -235,7 +118,23 @@ impl Tokenizer {
     /// As [`Tokenizer::encode`].
     pub fn encode_pair(&self, first: &str, second: &str, max_tokens: usize) -> Result<Encoded, TextError> {
         let (first, second) = (self.pieces(first)?, self.pieces(second)?);
-        self.finish(first, Some(second), max_tokens)
+        self.finish(first, Some(second), max_tokens, TruncationStrategy::LongestFirst)
+    }
+
+    /// Turns a question and its context into tokens, as [`Tokenizer::encode_pair`] does with any two texts, but cuts off
+    /// tokens of the context only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`], and for a question that leaves no place for its context.
+    pub fn encode_question(
+        &self,
+        question: &str,
+        context: &str,
+        max_tokens: usize,
+    ) -> Result<Encoded, TextError> {
+        let (question, context) = (self.pieces(question)?, self.pieces(context)?);
+        self.finish(question, Some(context), max_tokens, TruncationStrategy::OnlySecond)
     }
 
     /// The tokens of a text alone.
@@ -243,8 +142,8 @@ impl Tokenizer {
         if text.len() > MAX_TEXT {
             return Err(TextError::TextTooLong { bytes: text.len(), limit: MAX_TEXT });
         }
-        let encoding =
-            fence(|| self.inner.encode_fast(text, false)).map_err(|source| TextError::Encode { source })?;
+        let encoding = fence(|| self.inner.encode_char_offsets(text, false))
+            .map_err(|source| TextError::Encode { source })?;
         if encoding.is_empty() {
             // A text without tokens may still be long.
             return Err(TextError::NoTokens { text: text.chars().take(40).collect() });
@@ -259,6 +158,7 @@ impl Tokenizer {
         first: Encoding,
         second: Option<Encoding>,
         max_tokens: usize,
+        strategy: TruncationStrategy,
     ) -> Result<Encoded, TextError> {
         let failed = |source| TextError::Encode { source };
         let max_tokens = self.model.map_or(max_tokens, |model| max_tokens.min(model.positions));
@@ -267,12 +167,11 @@ impl Tokenizer {
         if max_tokens < special + texts {
             return Err(TextError::LimitTooSmall { max_tokens, special });
         }
-        let params = TruncationParams {
-            direction: self.direction,
-            max_length: max_tokens - special,
-            strategy: TruncationStrategy::LongestFirst,
-            stride: 0,
-        };
+        let max_length = max_tokens - special;
+        if strategy == TruncationStrategy::OnlySecond && first.len() >= max_length {
+            return Err(TextError::QuestionTooLong { tokens: first.len(), max_tokens });
+        }
+        let params = TruncationParams { direction: self.direction, max_length, strategy, stride: 0 };
         let before = first.len() + second.as_ref().map_or(0, Encoding::len);
         let truncated = before > params.max_length;
         let (mut first, mut second) = truncate_encodings(first, second, &params).map_err(failed)?;
@@ -280,13 +179,10 @@ impl Tokenizer {
         first.take_overflowing();
         if let Some(second) = &mut second {
             second.take_overflowing();
+            encoded::mark_second(second);
         }
         let encoding = fence(|| self.inner.post_process(first, second, true)).map_err(failed)?;
-        let encoded = Encoded {
-            ids: encoding.get_ids().to_vec(),
-            type_ids: encoding.get_type_ids().to_vec(),
-            truncated,
-        };
+        let encoded = Encoded::new(&encoding, truncated);
         self.check(&encoded, max_tokens)?;
         Ok(encoded)
     }

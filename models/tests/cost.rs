@@ -4,12 +4,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
-use ditto_core::cost::{Cost, Kind};
-use ditto_core::net::Limits;
+use ditto_core::Settings;
+use ditto_core::cost::{Cost, Kind, Load};
+use ditto_core::net::{Limits, Link};
 use ditto_core::prg::Randomness;
-use ditto_models::config::BertConfig;
+use ditto_models::config::{BertConfig, Head};
 use ditto_models::estimate::Estimate;
+use ditto_models::input::Input;
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
 use ditto_models::run::{Launch, Task, run_private};
@@ -17,10 +20,12 @@ use ditto_models::synthetic::{Synthetic, SyntheticHead};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const HEADS: [SyntheticHead; 3] = [
+const HEADS: [SyntheticHead; 5] = [
     SyntheticHead::Embedding,
-    SyntheticHead::Classification { labels: 2 },
     SyntheticHead::Classification { labels: 5 },
+    SyntheticHead::TokenClassification { labels: 3 },
+    SyntheticHead::QuestionAnswering,
+    SyntheticHead::MaskedLm { tied: true },
 ];
 
 fn checkpoint(head: &SyntheticHead) -> TempDir {
@@ -42,9 +47,20 @@ fn checkpoints() -> Vec<TempDir> {
     all
 }
 
-fn estimate(dir: &Path, plan: Plan, tokens: usize) -> Estimate {
-    let model = ModelSpec::of_config(dir, plan).unwrap();
-    Estimate::new(&model, &Request::new(tokens, &model.architecture).unwrap()).unwrap()
+fn estimate(dir: &Path, plan: Plan, link: Link, tokens: usize) -> Estimate {
+    let settings = Settings { link, ..Settings::default() };
+    let model = ModelSpec::of_config(dir, plan, Arc::new(settings)).unwrap();
+    Estimate::new(&model, &Request::new(&[tokens], &model.architecture.head)).unwrap()
+}
+
+/// A text of some words, as the head takes it.
+fn input(head: &Head, words: usize) -> Input {
+    let words = "a ".repeat(words);
+    match head {
+        Head::QuestionAnswering => ("a", words.as_str()).into(),
+        Head::MaskedLm => format!("{words}[MASK]").as_str().into(),
+        _ => words.as_str().into(),
+    }
 }
 
 fn sum(estimate: &Estimate) -> Cost {
@@ -55,17 +71,18 @@ fn sum(estimate: &Estimate) -> Cost {
 #[test]
 fn counted_is_metered_is_told() {
     for dir in checkpoints() {
+        let config = BertConfig::open(dir.path()).unwrap();
+        let head = Head::of_config(&config, dir.path()).unwrap();
         for plan in Plan::ALL {
-            for words in [1, 2, 9, 62] {
-                let task = Task::open(dir.path(), plan, vec!["a ".repeat(words)]).unwrap();
-                let threads = &Launch::Threads;
-                let run =
-                    run_private(&task, threads, Limits::default(), Randomness::system(), &|_| ()).unwrap();
-                let tokens = task.job.requests[0].tokens;
-                let told = estimate(dir.path(), plan, tokens);
-                assert_eq!(run.counted, run.metered, "{plan}, {tokens} tokens");
-                assert_eq!(told.cost, run.counted, "{plan}, {tokens} tokens");
-                assert_eq!(sum(&told), told.cost, "{plan}, {tokens} tokens");
+            for (words, link) in [(1, Link::NONE), (2, Link::WAN), (9, Link::NONE), (57, Link::WAN)] {
+                let task = Task::open(dir.path(), plan, [input(&head, words)]).unwrap().with_link(link);
+                let (limits, threads) = (Limits::default(), &Launch::Threads);
+                let run = run_private(&task, threads, limits, Randomness::system(), &|_| ()).unwrap();
+                let tokens = task.job.requests[0].rows();
+                let told = estimate(dir.path(), plan, link, tokens);
+                assert_eq!(run.counted, run.metered, "{head:?}, {plan}, {tokens} tokens");
+                assert_eq!(told.cost, run.counted, "{head:?}, {plan}, {tokens} tokens");
+                assert_eq!(sum(&told), told.cost, "{head:?}, {plan}, {tokens} tokens");
             }
         }
     }
@@ -75,7 +92,7 @@ fn counted_is_metered_is_told() {
 fn work_goes_with_cost() {
     for dir in checkpoints() {
         for plan in Plan::ALL {
-            let told = estimate(dir.path(), plan, 17);
+            let told = estimate(dir.path(), plan, Link::NONE, 17);
             let [first, inner @ .., last] = &told.operations[..] else { panic!("no operations") };
             assert_eq!((first.step.as_str(), last.step.as_str()), ("input", "output"));
             // Of what clients send and receive, an evaluator sees half.
@@ -88,8 +105,9 @@ fn work_goes_with_cost() {
                 assert_eq!(o.work.prepare[0][Kind::Wire], 0, "{}: P0 receives nothing", o.step);
                 // Elements are multiplied in passes, matrices by kernels.
                 let kernels = [Kind::Multiply32, Kind::Multiply52, Kind::Multiply64];
-                let of = |load: &ditto_core::cost::Load| kernels.iter().map(|&k| load[k]).sum::<u64>();
-                let all = of(&o.work.helper) + o.work.prepare.iter().map(of).sum::<u64>() + 2 * of(&o.work.online);
+                let of = |load: &Load| kernels.iter().map(|&k| load[k]).sum::<u64>();
+                let all =
+                    of(&o.work.helper) + o.work.prepare.iter().map(of).sum::<u64>() + 2 * of(&o.work.online);
                 assert!(all == 0 || all == o.cost.multiply_adds, "{}: {all}", o.step);
             }
         }
@@ -122,7 +140,7 @@ fn json_has_the_promised_names_and_needs_only_the_configuration() {
     assert_eq!((&out["plan"], &out["network"], &out["seq"]), (&"ditto".into(), &"wan".into(), &12.into()));
     assert_eq!(keys(&out["cost"]), ["hops", "offline_bytes", "online_bytes"]);
     assert_eq!(keys(&out["predicted_seconds"]), ["online", "preprocess"]);
-    let told = estimate(dir.path(), Plan::Ditto, 12);
+    let told = estimate(dir.path(), Plan::Ditto, Link::WAN, 12);
     assert_eq!(
         out["cost"],
         json!({ "online_bytes": told.cost.online, "offline_bytes": told.cost.offline, "hops": told.cost.hops })

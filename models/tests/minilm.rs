@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use ditto_core::net::Limits;
 use ditto_core::prg::Randomness;
 use ditto_core::session::{SecureModel, simulate};
+use ditto_models::answer::Answer;
 use ditto_models::checkpoint::Checkpoint;
 use ditto_models::config::{BertConfig, Head};
 use ditto_models::model::{Request, Visit};
 use ditto_models::plan::Plan;
-use ditto_models::run::{Answer, Launch, Task, run_private};
+use ditto_models::run::{Launch, Task, run_private};
 use ditto_models::text::Tokenizer;
 use serde_json::Value;
 

@@ -78,10 +78,77 @@ fn json_has_the_promised_names() {
 }
 
 #[test]
+fn json_of_every_head_has_the_promised_names() {
+    let run = |head: SyntheticHead, args: &[&str]| -> Value {
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint(dir.path(), head);
+        let model = dir.path().to_str().unwrap();
+        let out = ditto(&[&["run", "--in-process", "--json", "--model", model], args].concat());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        serde_json::from_slice(&out.stdout).unwrap()
+    };
+    let names = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let pair = ["--text", "the cat", "--text-pair", "a dog"];
+    let out = run(SyntheticHead::Classification { labels: 3 }, &pair);
+    assert_eq!(names(&out["results"][0]), ["label", "logits", "score", "text", "text_pair"]);
+
+    let out = run(
+        SyntheticHead::TokenClassification { labels: 4 },
+        &["--text", "a cat", "--text", "the dogs", "--batch", "8"],
+    );
+    for from in ["results", "reference"] {
+        assert_eq!(names(&out[from][1]), ["entities", "text"]);
+        let entities = out[from][1]["entities"].as_array().unwrap();
+        // No class is called O, so every token is there.
+        let words: Vec<_> = entities.iter().map(|e| e["word"].as_str().unwrap()).collect();
+        assert_eq!(words, ["the", "dog", "##s"]);
+        assert_eq!(names(&entities[0]), ["end", "entity", "index", "score", "start", "word"]);
+        assert_eq!(
+            (&entities[1]["start"], &entities[1]["end"], &entities[1]["index"]),
+            (&4.into(), &7.into(), &2.into())
+        );
+    }
+
+    let question = ["--question", "who ran", "--context", "the dog ran", "--plan", "ditto-gelu"];
+    let out = run(SyntheticHead::QuestionAnswering, &question);
+    let first = &out["results"][0];
+    assert_eq!(names(first), ["answer", "context", "end", "question", "score", "start"]);
+    let (start, end) = (first["start"].as_u64().unwrap() as usize, first["end"].as_u64().unwrap() as usize);
+    assert_eq!(first["answer"], "the dog ran"[start..end]);
+
+    let out = run(SyntheticHead::MaskedLm { tied: true }, &["--text", "[MASK] dog [MASK] away"]);
+    assert_eq!(names(&out["results"][0]), ["masks", "text"]);
+    let masks = out["results"][0]["masks"].as_array().unwrap();
+    assert_eq!(masks.iter().map(|m| m.as_array().unwrap().len()).collect::<Vec<_>>(), [5, 5]);
+    assert_eq!(names(&masks[0][0]), ["score", "token", "token_str"]);
+}
+
+#[test]
+fn a_file_may_hold_pairs_and_answers_keep_its_order() {
+    let dir = tempfile::tempdir().unwrap();
+    checkpoint(dir.path(), SyntheticHead::Classification { labels: 2 });
+    let file = dir.path().join("lines.txt");
+    std::fs::write(&file, "a cat sat on the mat\n\nit rains\tit is wet\nno\n").unwrap();
+    let (model, file) = (dir.path().to_str().unwrap(), file.to_str().unwrap());
+    let run = |batch: &str| {
+        let out = ditto(&["run", "--in-process", "--model", model, "--file", file, "--batch", batch]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let titles = |out: &str| {
+        let lines = out.lines().take_while(|l| !l.starts_with("plan "));
+        lines.filter(|l| !l.starts_with("  ") && !l.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = ["a cat sat on the mat", "it rains", "it is wet", "no"];
+    assert_eq!(titles(&run("1")), expected);
+    assert_eq!(titles(&run("2")), expected);
+}
+
+#[test]
 fn what_was_counted_is_what_was_metered() {
     let dir = tempfile::tempdir().unwrap();
     checkpoint(dir.path(), SyntheticHead::Embedding);
-    for plan in [Plan::Accurate, Plan::Ditto, Plan::DittoGelu] {
+    for plan in Plan::ALL {
         let texts = ["a", "the cat sat", "x y z x y z x y z"].map(str::to_owned).to_vec();
         let task = Task::open(dir.path(), plan, texts).unwrap();
         let out =
@@ -106,6 +173,11 @@ fn bad_input_is_named() {
     refused(&["run", "--model", model, "--text", ""], "text 1");
     refused(&["run", "--model", model, "--file", "no/such/file"], "no/such/file");
     refused(&["run", "--model", model, "--text", "a", "--plan", "fast"], "accurate");
+    refused(&["run", "--model", model, "--text", "a", "--text-pair", "b"], "text 1: it is a pair of texts");
+    let unpaired = ["run", "--model", model, "--text", "a", "--text", "b", "--text-pair", "c"];
+    refused(&unpaired, "--text is given 2 times, but --text-pair 1 times");
+    refused(&["run", "--model", model, "--question", "a"], "--context");
+    refused(&["run", "--model", model, "--text", "a", "--batch", "65"], "--batch");
     std::fs::write(dir.path().join("model.safetensors"), b"nothing").unwrap();
     refused(&["run", "--model", model, "--text", "a"], "model.safetensors");
 }

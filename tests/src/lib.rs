@@ -1,3 +1,4 @@
 //! Shared fixtures of the integration tests.
 
+pub mod formula;
 pub mod weights;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use ditto_core::engine::{Clear, Simulate, Simulated, SimulatedWeight};
 use ditto_core::fixed::Encoder;
-use ditto_core::nn::WeightSource;
+use ditto_core::nn::{Scope, WeightSource, Weights};
 use ditto_core::tensor::{Array, Shape};
 use ditto_core::{Engine, Error, Fixed, Result, Tensor};
 
-/// Named vectors and matrices, matrices as [outputs, inputs].
+/// Named tensors; matrices that multiply from the right as [outputs, inputs].
 #[derive(Debug, Default)]
 pub struct Floats(HashMap<String, Vec<f64>>);
 
@@ -55,8 +55,8 @@ impl WeightSource<Clear> for Floats {
             ndarray::Array2::from_shape_fn((inputs, outputs), |(i, j)| values[i * outputs + j] as f32);
         Ok((Arc::new(matrix), 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Clear, T>> {
-        Clear::secret(&[len], &self.get(name, len, scale)?)
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Clear, T>> {
+        Clear::secret(shape.dims(), &self.get(name, shape.len(), scale)?)
     }
 }
 
@@ -71,8 +71,8 @@ impl WeightSource<Simulate> for Floats {
         let values = integers::<T>(&self.transposed(name, inputs, outputs, scale)?)?;
         Ok((SimulatedWeight::new(&Array::new([inputs, outputs], values)?)?, 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Simulate, T>> {
-        Simulate::secret(&[len], &self.get(name, len, scale)?)
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Simulate, T>> {
+        Simulate::secret(shape.dims(), &self.get(name, shape.len(), scale)?)
     }
 }
 
@@ -82,11 +82,16 @@ pub trait Plain: Engine + Sized {
     fn secret<T: Fixed>(dims: &[usize], values: &[f64]) -> Result<Tensor<Self, T>>;
     /// A tensor's numbers.
     fn reveal<T: Fixed>(x: &Tensor<Self, T>) -> Vec<f64>;
+    /// Weights by name.
+    fn load<W: Weights<Self>>(floats: &Floats, config: &W::Config) -> Result<W>;
 }
 
 impl Plain for Clear {
     fn secret<T: Fixed>(dims: &[usize], values: &[f64]) -> Result<Tensor<Self, T>> {
         Ok(Tensor::new(Array::new(Shape::new(dims), values.iter().map(|&v| v as f32).collect())?))
+    }
+    fn load<W: Weights<Self>>(floats: &Floats, config: &W::Config) -> Result<W> {
+        W::load(&Scope::new(floats), config)
     }
     fn reveal<T: Fixed>(x: &Tensor<Self, T>) -> Vec<f64> {
         x.repr().data().iter().map(|&v| f64::from(v)).collect()
@@ -97,6 +102,9 @@ impl Plain for Simulate {
     fn secret<T: Fixed>(dims: &[usize], values: &[f64]) -> Result<Tensor<Self, T>> {
         let integers = integers::<T>(values)?.into_iter().map(i128::from).collect();
         Ok(Tensor::new(Simulated::new(Array::new(Shape::new(dims), integers)?, T::K)))
+    }
+    fn load<W: Weights<Self>>(floats: &Floats, config: &W::Config) -> Result<W> {
+        W::load(&Scope::new(floats), config)
     }
     fn reveal<T: Fixed>(x: &Tensor<Self, T>) -> Vec<f64> {
         let unit = f64::from(x.exponent() - T::F as i32).exp2();

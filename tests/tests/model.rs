@@ -2,8 +2,8 @@
 
 use ditto_core::engine::{Clear, Simulate};
 use ditto_core::nn::{
-    Activation, LayerNorm, Linear, LinearShape, Scope, WeightSource, Weights, activation, layer_norm, linear,
-    matmul_t, softmax_attend,
+    Activation, LayerNorm, Linear, LinearShape, Scope, Softmax, WeightSource, Weights, activation,
+    layer_norm, linear, matmul_t, softmax_attend,
 };
 use ditto_core::{Engine, Fixed, Fx, Product, Result, Tensor, Z};
 use ditto_macros::{Weights, secure_model};
@@ -90,7 +90,7 @@ fn attention<P: Plan>(w: &Attention<P>, x: &Tensor<P::Act>) -> Product<P::Act, P
     let (q, k, v): (Tensor<P::Act>, Tensor<P::Act>, Tensor<P::Value>) =
         join!(linear(x, &w.query), linear(x, &w.key), linear(x, &w.value));
     let scores = matmul_t(&q.split_heads(w.heads), &k.split_heads(w.heads));
-    let context: Tensor<P::Act> = softmax_attend(&scores, &v.split_heads(w.heads));
+    let context: Tensor<P::Act> = softmax_attend(Softmax::Exact, &scores, &v.split_heads(w.heads));
     linear(&context.merge_heads(), &w.output)
 }
 

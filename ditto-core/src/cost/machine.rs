@@ -124,17 +124,18 @@ impl Machine {
 
     /// Time of a request of which all three parties run on this machine and nothing else does.
     ///
-    /// `work` and `hops` are the program's, `reading` the seconds that a party takes to read the program once.
-    pub fn predict(&self, work: &Work, hops: u32, reading: f64) -> PhaseSeconds {
-        let (cores, reading) = (self.cores as f64, READING * reading);
+    /// `work` and `hops` are the program's, `reading` the seconds that a process takes to read the program for the first
+    /// time and again.
+    pub fn predict(&self, work: &Work, hops: u32, [first, again]: [f64; 2]) -> PhaseSeconds {
+        let (cores, again) = (self.cores as f64, READING * again);
         let parties = [&work.helper, &work.prepare[0], &work.prepare[1]].map(|load| self.core_seconds(load));
         // Everybody meters the program; then all work at once, and nobody is done before the slowest.
-        let shared = parties.iter().map(|p| p.total() + 2.0 * reading).sum::<f64>() / cores;
-        let slowest = parties.iter().map(|p| p.serial + 2.0 * reading + p.parallel / cores);
-        let preprocess = slowest.fold(shared, f64::max);
+        let shared = parties.iter().map(|p| p.total() + again).sum::<f64>() / cores;
+        let slowest = parties.iter().map(|p| p.serial + again + p.parallel / cores);
+        let preprocess = first * (3.0 / cores).max(1.0) + slowest.fold(shared, f64::max);
         // The evaluators wait for each other at every hop, so that serial parts meet serial parts.
         let one = self.core_seconds(&work.online);
-        let online = (one.serial + reading) * (2.0 / cores).max(1.0)
+        let online = (one.serial + again) * (2.0 / cores).max(1.0)
             + one.parallel * 2.0 / cores
             + f64::from(hops) * self.hop;
         PhaseSeconds { preprocess, online }
@@ -166,13 +167,16 @@ mod tests {
     fn time_is_bounded_by_all_cores_and_by_the_slowest_party() {
         let work = Work::default().helper(Kind::Step, 100).prepare(Kind::Step, 10).online(Kind::Step, 40);
         let step = fitted(Kind::Step);
-        let [one, two, many] = [1, 2, 64].map(|cores| machine(cores).predict(&work, 3, 0.0));
+        let [one, two, many] = [1, 2, 64].map(|cores| machine(cores).predict(&work, 3, [0.0; 2]));
         assert_eq!(one, PhaseSeconds { preprocess: 120.0 * step, online: 80.0 * step + 3.0 });
         // The helper's table steps keep one core busy, whatever the others do.
         assert_eq!(two, PhaseSeconds { preprocess: 100.0 * step, online: 40.0 * step + 3.0 });
         assert_eq!(many, two);
         let matrices = Work::default().online(Kind::Multiply32, 40);
-        assert!(machine(64).predict(&matrices, 0, 0.0).online < machine(2).predict(&matrices, 0, 0.0).online);
+        assert!(
+            machine(64).predict(&matrices, 0, [0.0; 2]).online
+                < machine(2).predict(&matrices, 0, [0.0; 2]).online
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::ctx::{Ctx, Steps};
 use crate::error::{Error, Result};
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share, linear};
-use crate::nn::{Activation, Engine};
-use crate::tensor::{Array, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
+use crate::nn::{Activation, Engine, Pointwise, Softmax, puma_gelu};
+use crate::tensor::{Array, Broadcast, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
 
 /// Reads a model in f32: what PyTorch would compute.
 #[derive(Debug)]
@@ -45,32 +45,12 @@ fn rows(x: &Array<f32>, f: impl Fn(&mut [f32])) -> Result<Array<f32>> {
     Array::new(x.shape().clone(), data)
 }
 
-/// The error function to about 1e-15: its series near 0, a continued fraction beyond.
-fn erf(x: f64) -> f64 {
-    let a = x.abs();
-    let value = if a < 3.0 {
-        let (mut term, mut sum) = (a, a);
-        for n in 1..60 {
-            term *= -a * a / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        sum * std::f64::consts::FRAC_2_SQRT_PI
-    } else {
-        let fraction = (1..40).rev().fold(a, |f, n| a + f64::from(n) * 0.5 / f);
-        1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt())
-    };
-    value.copysign(x)
-}
-
-/// `x Phi(x)`.
-pub(crate) fn gelu(x: f64) -> f64 {
-    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
-}
-
 impl Engine for Clear {
     type Repr<R: Ring> = Array<f32>;
     type Sum<R: Ring> = Array<f32>;
     type Weight<R: Ring> = Arc<ndarray::Array2<f32>>;
+    /// 1 or 0.
+    type Bits = Array<f32>;
 
     fn add<R: Ring>(x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
         broadcast_zip(x, y, "add", |a, b| a + b)
@@ -80,6 +60,13 @@ impl Engine for Clear {
     }
     fn add_sums<R: Ring>(a: &Array<f32>, b: &Array<f32>) -> Result<Array<f32>> {
         broadcast_zip(a, b, "add", |a, b| a + b)
+    }
+    // A float is the same number at every scale.
+    fn raise<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(x.clone())
+    }
+    fn raise_sum<R: Ring>(a: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(a.clone())
     }
     fn as_sum<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
         Ok(x.clone())
@@ -113,6 +100,7 @@ impl Engine for Clear {
     }
     fn softmax_attend<R: Ring, V: Ring, T: Ring>(
         _: &Ctx<'_, Self>,
+        kind: Softmax,
         scores: &Array<f32>,
         _: u32,
         values: &Array<f32>,
@@ -121,7 +109,12 @@ impl Engine for Clear {
     ) -> Result<Array<f32>> {
         let p = rows(scores, |row| {
             let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            row.iter_mut().for_each(|v| *v = (*v - top).exp());
+            let clip = -(Softmax::CLIP as f32);
+            row.iter_mut().for_each(|v| match kind {
+                Softmax::Exact => *v = (*v - top).exp(),
+                Softmax::Clipped => *v = if *v - top < clip { 0.0 } else { (*v - top).exp() },
+                Softmax::TwoQuad => *v = (*v + Softmax::SHIFT as f32).powi(2),
+            });
             let sum: f32 = row.iter().sum();
             row.iter_mut().for_each(|v| *v /= sum);
         })?;
@@ -149,11 +142,43 @@ impl Engine for Clear {
         _: u32,
         _: u32,
     ) -> Result<Array<f32>> {
-        Ok(match function {
-            Activation::Quad => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
-            Activation::Tanh => x.map(f32::tanh),
-            Activation::Gelu => x.map(|v| gelu(f64::from(v)) as f32),
+        Ok(match (function.pointwise(), function) {
+            (Some(function), _) => function.map(x),
+            (None, Activation::PumaGelu) => x.map(|v| puma_gelu::value(v.into()) as f32),
+            (None, _) => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
         })
+    }
+    fn greater<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
+        broadcast_zip(x, y, "compare", |a, b| f32::from(a > b))
+    }
+    fn select<R: Ring>(
+        _: &Ctx<'_, Self>,
+        bits: &Array<f32>,
+        x: &Array<f32>,
+        y: &Array<f32>,
+    ) -> Result<Array<f32>> {
+        let shape = x.shape().broadcast(y.shape(), "select")?.broadcast(bits.shape(), "select")?;
+        let to = Broadcast(&shape);
+        let (bits, x, y) = (to.apply_to(bits)?, to.apply_to(x)?, to.apply_to(y)?);
+        let both = bits.data().iter().zip(x.data()).zip(y.data());
+        Array::new(shape.clone(), both.map(|((&bit, &x), &y)| if bit > 0.0 { x } else { y }).collect())
+    }
+    fn relu<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32) -> Result<Array<f32>> {
+        Ok(x.map(|v| v.max(0.0)))
+    }
+    fn max_last<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>) -> Result<Array<f32>> {
+        let rows = x.data().chunks(x.shape().last().max(1));
+        let tops = rows.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
+        Array::new(x.shape().with_last(1), tops)
+    }
+    fn pointwise<R: Ring, T: Ring>(
+        _: &Ctx<'_, Self>,
+        function: &Pointwise,
+        x: &Array<f32>,
+        _: u32,
+        _: u32,
+    ) -> Result<Array<f32>> {
+        Ok(function.map(x))
     }
     fn mean_rows<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {
         let &[n, d] = x.shape().dims() else {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::cost::{Cost, Work};
 use crate::ctx::{Ctx, StepTable, Steps};
 use crate::error::{Error, Result};
-use crate::mpc::{self, Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Share};
+use crate::mpc::{self, Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Share, Signs};
 use crate::primitives::{Primitives, RingWord};
 use crate::ring::Word;
 use crate::settings::Settings;
@@ -175,6 +175,10 @@ impl Primitives for Meter {
         allowed(k2 <= a.width() && k2 <= V::BITS, "reducing to a larger ring")?;
         Ok(like(a, k2))
     }
+    fn shift_up_additive<W: RingWord>(a: &Dealt<W>, up: u32) -> Result<Dealt<W>> {
+        allowed(a.width() + up <= W::BITS, "shifting out of a word")?;
+        Ok(like(a, a.width() + up))
+    }
     fn shrink<W: RingWord>(_: &Ctx<'_, Self>, a: &Dealt<W>, drop: u32) -> Result<Dealt<W>> {
         allowed(drop < a.width(), "dropping all bits of a ring")?;
         Ok(like(a, a.width() - drop))
@@ -213,6 +217,13 @@ impl Primitives for Meter {
         ctx.charge(mpc::msb::cost(n, k), mpc::msb::work::<W>(n, k));
         Ok(like(x, 1))
     }
+    fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Dealt<W>) -> Result<Dealt<u8>> {
+        spec.check(x.width())?;
+        ctx.note(format!("{spec:?}").as_bytes());
+        let n = x.shape().len();
+        ctx.charge(mpc::msb::signs_cost(n, spec), mpc::msb::signs_work::<W>(n, spec));
+        Ok(Dealt::new(spec.shape(x.shape()), 1))
+    }
     fn xor<W: RingWord>(a: &Dealt<W>, b: &Dealt<W>) -> Result<Dealt<W>> {
         zip(a, b, "xor")
     }
@@ -223,17 +234,34 @@ impl Primitives for Meter {
         ctx.charge(mpc::lookup::cost(n, bits), mpc::lookup::work::<W>(n, bits));
         Ok(like(x, table.word_bits()))
     }
+    fn lookup_with_rest<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Dealt<W>,
+        table: &Lookup,
+        k: u32,
+    ) -> Result<(Dealt<u64>, Dealt<V>)> {
+        allowed(k <= V::BITS, "a rest that its word does not hold")?;
+        let word = Self::lookup(ctx, x, table)?;
+        let n = x.shape().len();
+        ctx.charge(mpc::rest::cost(n, k), mpc::rest::work::<V>(n, k));
+        Ok((word, like(x, k)))
+    }
+    fn part_of_bits<W: RingWord>(x: &Dealt<W>, from: u32, bits: u32) -> Result<Dealt<W>> {
+        allowed(from + bits <= x.width(), "a part of bits that are not there")?;
+        Ok(like(x, bits))
+    }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<Dealt<W>> {
         let (n, bits) = (x.shape().len(), x.width());
         ctx.charge(mpc::open_bits::cost(n, bits), mpc::open_bits::work::<W>(n, bits));
         Ok(x.clone())
     }
-    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &Dealt<u8>, y: &Dealt<W>) -> Result<Dealt<W>> {
-        if bit.shape() != y.shape() {
-            return Err(Error::shape("select", bit.shape(), y.shape()));
-        }
+    fn not(bit: &Dealt<u8>) -> Dealt<u8> {
+        bit.clone()
+    }
+    fn select_all<W: RingWord>(ctx: &Ctx<'_, Self>, bits: &[&Dealt<u8>], y: &Dealt<W>) -> Result<Dealt<W>> {
+        mpc::select::check(bits.iter().map(|b| b.shape()), y.shape())?;
         let (n, k) = (y.shape().len(), y.width());
-        ctx.charge(mpc::select::cost(n, k), mpc::select::work::<W>(n, k));
+        ctx.charge(mpc::select::cost(n, bits.len(), k), mpc::select::work::<W>(n, bits.len(), k));
         Ok(y.clone())
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
@@ -260,7 +288,7 @@ impl Primitives for Meter {
         Ok(like(x, spec.out_width))
     }
     fn series<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &SeriesSpec, x: &Dealt<W>) -> Result<Dealt<u32>> {
-        ctx.note(format!("{spec:?}").as_bytes());
+        ctx.note(spec.noted().as_bytes());
         let n = x.shape().len();
         ctx.charge(mpc::series::cost(n, spec), mpc::series::work::<W>(n, spec));
         Ok(like(x, spec.out_width))

@@ -1,6 +1,6 @@
 //! What is local on shares: sums, public factors, changes of ring that need no message.
 
-use super::share::{Additive, Dealt, Mask, Masked, Xor};
+use super::share::{Additive, Dealt, Mask, Masked, OpenedBits, OpenedMask, Xor};
 use crate::error::Result;
 use crate::ring::{Word, cast};
 use crate::tensor::{Array, Elem, broadcast_zip};
@@ -116,6 +116,12 @@ impl<W: Word + Elem> Additive<W> {
         Additive { k, a: self.a.map(|a| cast::<W, V>(a).low(k)) }
     }
 
+    /// `2^up a` in Z_{2^(k+up)}.
+    pub(crate) fn shift_up(&self, up: u32) -> Self {
+        let k = self.k + up;
+        Self { k, a: self.a.map(|a| (a << up).low(k)) }
+    }
+
     /// Shares of z / 2^drop in Z_{2^(k-drop)}: P0 rounds up and P1 down, so the sum errs by less than an ulp and is
     /// unbiased; the carry lost from 2^k is a multiple of the new modulus.
     pub(crate) fn shrink(&self, drop: u32, first: bool) -> Self {
@@ -128,6 +134,20 @@ impl<W: Word + Elem> Additive<W> {
 impl<W: Word + Elem> Xor<W> {
     pub(crate) fn xor(&self, other: &Self) -> Result<Self> {
         Ok(Self { bits: self.bits, x: self.x.zip(&other.x, "xor", |a, b| a ^ b)? })
+    }
+}
+
+impl<W: Word + Elem> OpenedBits<W> {
+    /// `bits` bits of each word, from bit `from` on.
+    pub(crate) fn part(&self, from: u32, bits: u32) -> Self {
+        Self { bits, u: self.u.map(|u| (u >> from).low(bits)) }
+    }
+}
+
+impl<W: Word + Elem> OpenedMask<W> {
+    pub(crate) fn part(&self, from: u32, bits: u32) -> Self {
+        let t = self.t.as_ref().map(|t| t.map(|t| (t >> from).low(bits)));
+        Self { bits, shape: self.shape.clone(), t }
     }
 }
 

@@ -76,8 +76,7 @@ pub(crate) fn cost(n: usize, spec: &Segments) -> Cost {
 
 /// What the parties compute for it.
 pub(crate) fn work(n: usize, spec: &Segments) -> Work {
-    let monomial =
-        |_| Work::deal::<u128>(n, spec.width).helper(Kind::Step, 2 * n).online(Kind::Step, 2 * n);
+    let monomial = |_| Work::deal::<u128>(n, spec.width).helper(Kind::Step, 2 * n).online(Kind::Step, 2 * n);
     spec.monomials().iter().map(monomial).sum()
 }
 

@@ -59,6 +59,13 @@ pub struct OpenedBits<W> {
     pub(in crate::mpc) u: Array<W>,
 }
 
+impl OpenedBits<u8> {
+    /// The complement of single bits.
+    pub(crate) fn not(&self) -> Self {
+        Self { bits: self.bits, u: self.u.map(|u| u ^ 1) }
+    }
+}
+
 /// The mask bits `t` of opened words, known to P2 only.
 #[derive(Clone)]
 pub struct OpenedMask<W> {

@@ -2,12 +2,16 @@
 
 mod arithmetic;
 mod attention;
+mod baselines;
 mod bits;
+mod choice;
 mod freshness;
 mod headings;
 mod inverse;
 mod norm;
+mod pages;
 mod pointwise;
+mod simulation;
 mod truncation;
 mod views;
 

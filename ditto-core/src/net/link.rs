@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::cost::{Cost, PhaseSeconds};
+
 /// A link's bandwidth and round trip.
 /// The default is no network at all.
 #[derive(Clone, Copy, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -38,6 +40,23 @@ impl Link {
         let bytes = bytes_each_way[0].max(bytes_each_way[1]);
         let transfer = self.bits_per_second.map_or(0.0, |rate| bytes as f64 * 8.0 / rate);
         latency + transfer
+    }
+
+    /// The *modelled* time that a program of this cost spends on the network: the helper's link carries the
+    /// preprocessing, then the evaluators' link both ways the rest.
+    pub fn seconds(&self, cost: &Cost) -> f64 {
+        PhaseSeconds::on(self, cost).total()
+    }
+
+    /// Of several ways to compute one thing, the index of the fastest by [`Self::seconds`]; where the network takes no
+    /// time, of the one with the fewest bytes. The first of equals.
+    pub fn fastest(&self, ways: &[Cost]) -> usize {
+        let key = |cost: &Cost| (self.seconds(cost), cost.total_bytes());
+        let better = |a: &Cost, b: &Cost| {
+            let ((s, m), (t, n)) = (key(a), key(b));
+            s.total_cmp(&t).then(m.cmp(&n)).is_lt()
+        };
+        (1..ways.len()).fold(0, |best, i| if better(&ways[i], &ways[best]) { i } else { best })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Engine, Scope, Tensor, WeightSource, Weights};
 use crate::error::Result;
 use crate::fixed::Fixed;
+use crate::tensor::Shape;
 
 /// Weights of `x W + b`: the matrix in format `W`, the bias in format `B`.
 pub struct Linear<E: Engine, W: Fixed, B: Fixed> {
@@ -41,7 +42,7 @@ impl<E: Engine, W: Fixed, B: Fixed> Weights<E> for Linear<E, W, B> {
         let source = scope.source();
         let (weight, exponent) =
             source.matrix::<W>(&scope.name("weight"), shape.inputs, shape.outputs, shape.scale)?;
-        let bias = source.vector::<B>(&scope.name("bias"), shape.outputs, shape.scale)?;
+        let bias = source.tensor::<B>(&scope.name("bias"), &Shape::new(&[shape.outputs]), shape.scale)?;
         Ok(Self { weight, exponent, bias })
     }
 }
@@ -58,8 +59,9 @@ impl<E: Engine, G: Fixed, B: Fixed> Weights<E> for LayerNorm<E, G, B> {
     type Config = (usize, f64);
     fn load<S: WeightSource<E>>(scope: &Scope<'_, S>, &(width, epsilon): &(usize, f64)) -> Result<Self> {
         let source = scope.source();
-        let gain = source.vector::<G>(&scope.name("weight"), width, 1.0)?;
-        let bias = source.vector::<B>(&scope.name("bias"), width, 1.0)?;
+        let row = Shape::new(&[width]);
+        let gain = source.tensor::<G>(&scope.name("weight"), &row, 1.0)?;
+        let bias = source.tensor::<B>(&scope.name("bias"), &row, 1.0)?;
         Ok(Self { gain, bias, epsilon })
     }
 }

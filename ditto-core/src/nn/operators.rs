@@ -66,8 +66,8 @@ macro_rules! operator {
     };
 }
 
-operator!(Plus::plus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, _ctx| add(x, y));
-operator!(Minus::minus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, _ctx| sub(x, y));
+operator!(Plus::plus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, ctx| add(ctx, x, y));
+operator!(Minus::minus [T: Fixed] Tensor<E, T>, Tensor<E, T> => Tensor<E, T>, |x, y, ctx| sub(ctx, x, y));
 operator!(Times::times [A: Fixed, B: Fixed<Ring = A::Ring>] Tensor<E, A>, Tensor<E, B> => Product<E, A, B>,
     |x, y, ctx, name| mul(&ctx.step(name)?, x, y));
 operator!(Plus::plus [A: Fixed, B: Fixed<Ring = A::Ring>] Product<E, A, B>, Product<E, A, B> => Product<E, A, B>,

@@ -1,17 +1,38 @@
 //! The functions that model code calls.
 
-use super::{Activation, Engine, LayerNorm, Linear, Product, Tensor, Unscaled};
+use std::borrow::Borrow;
+
+use super::{Activation, Engine, LayerNorm, Linear, Pointwise, Product, Softmax, Tensor, Unscaled};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, Narrow, Widen};
-use crate::mpc::Bilinear;
+use crate::mpc::{Bilinear, Share};
 
-fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
+pub(super) fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
     if lhs == rhs { Ok(lhs) } else { Err(Error::Exponent { op, lhs, rhs }) }
 }
 
+/// Two tensors at the finer of their scales: the coarser one is shifted up, if it has room for that.
+fn aligned<E: Engine, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    op: &'static str,
+    x: &Tensor<E, T>,
+    y: &Tensor<E, T>,
+) -> Result<(Tensor<E, T>, Tensor<E, T>)> {
+    let exponent = x.exponent.min(y.exponent);
+    let at = |t: &Tensor<E, T>| {
+        let up = i64::from(t.exponent) - i64::from(exponent);
+        match u32::try_from(up).ok().filter(|&up| up < T::K - 1) {
+            Some(0) => Ok(t.clone()),
+            Some(up) => Ok(Tensor::with_exponent(E::raise::<T::Ring>(ctx, &t.repr, up)?, exponent)),
+            None => Err(Error::Exponent { op, lhs: x.exponent, rhs: y.exponent }),
+        }
+    };
+    Ok((at(x)?, at(y)?))
+}
+
 /// A public exponent of 2^e on x moved into its fractional bits: F - e.
-fn effective(op: &'static str, fraction: u32, exponent: i32) -> Result<u32> {
+pub(super) fn effective(op: &'static str, fraction: u32, exponent: i32) -> Result<u32> {
     let bits = u32::try_from(i64::from(fraction) - i64::from(exponent)).ok().filter(|&bits| bits <= 128);
     bits.ok_or(Error::Exponent { op, lhs: exponent, rhs: 0 })
 }
@@ -21,16 +42,24 @@ fn sum_of_exponents(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
     lhs.checked_add(rhs).ok_or(Error::Exponent { op, lhs, rhs })
 }
 
-/// `x + y`. Local. PyTorch: `x + y`.
-pub fn add<E: Engine, T: Fixed>(x: &Tensor<E, T>, y: &Tensor<E, T>) -> Result<Tensor<E, T>> {
-    let exponent = same_exponent("add", x.exponent, y.exponent)?;
-    Ok(Tensor::with_exponent(E::add(&x.repr, &y.repr)?, exponent))
+/// `x + y`, at the finer of two exponents. Local. PyTorch: `x + y`.
+pub fn add<E: Engine, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, T>,
+    y: &Tensor<E, T>,
+) -> Result<Tensor<E, T>> {
+    let (x, y) = aligned(ctx, "add", x, y)?;
+    Ok(Tensor::with_exponent(E::add(&x.repr, &y.repr)?, x.exponent))
 }
 
-/// `x - y`. Local. PyTorch: `x - y`.
-pub fn sub<E: Engine, T: Fixed>(x: &Tensor<E, T>, y: &Tensor<E, T>) -> Result<Tensor<E, T>> {
-    let exponent = same_exponent("subtract", x.exponent, y.exponent)?;
-    Ok(Tensor::with_exponent(E::sub(&x.repr, &y.repr)?, exponent))
+/// `x - y`, at the finer of two exponents. Local. PyTorch: `x - y`.
+pub fn sub<E: Engine, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    x: &Tensor<E, T>,
+    y: &Tensor<E, T>,
+) -> Result<Tensor<E, T>> {
+    let (x, y) = aligned(ctx, "subtract", x, y)?;
+    Ok(Tensor::with_exponent(E::sub(&x.repr, &y.repr)?, x.exponent))
 }
 
 fn bilinear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
@@ -41,6 +70,20 @@ fn bilinear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
 ) -> Result<Product<E, A, B>> {
     let exponent = sum_of_exponents("multiply", x.exponent, y.exponent)?;
     Ok(Product::new(E::product(ctx, op, &x.repr, &y.repr)?, exponent))
+}
+
+/// Joins tensors along an axis; all other extents agree. Local. PyTorch: `torch.cat(parts, axis)`.
+pub fn concat<E: Engine, T: Fixed, X: Borrow<Tensor<E, T>>>(
+    _: &Ctx<'_, E>,
+    parts: &[X],
+    axis: usize,
+) -> Result<Tensor<E, T>> {
+    let parts: Vec<&Tensor<E, T>> = parts.iter().map(Borrow::borrow).collect();
+    let [first, rest @ ..] = &parts[..] else { return Err(Error::Unsupported("joining no tensors")) };
+    let same = |exponent, part: &&Tensor<E, T>| same_exponent("concat", exponent, part.exponent);
+    let exponent = rest.iter().try_fold(first.exponent, same)?;
+    let reprs: Vec<_> = parts.iter().map(|part| &part.repr).collect();
+    Ok(Tensor::with_exponent(Share::concat(&reprs, axis)?, exponent))
 }
 
 /// Elementwise product, with broadcasting. PyTorch: `x * y`.
@@ -105,25 +148,28 @@ where
     Ok(Tensor::with_exponent(E::upcast::<A::Ring, B::Ring>(ctx, &x.repr, B::F - A::F)?, x.exponent))
 }
 
-/// `softmax(scores) values` along the last axis of the scores, the division last.
+/// `softmax(scores) values` along the last axis of the scores, the division last; `kind` says which softmax.
 ///
 /// PyTorch: `torch.softmax(scores, -1) @ values`. All n keys count: rows of padding are left out by the caller, whose
 /// lengths are public.
 pub fn softmax_attend<E: Engine, S: Unscaled<E>, V: Fixed, T: Fixed>(
     ctx: &Ctx<'_, E>,
+    kind: Softmax,
     scores: &S,
     values: &Tensor<E, V>,
 ) -> Result<Tensor<E, T>> {
     let fraction = effective("softmax", S::FRACTION, scores.exponent())?;
+    let exponent = ctx.scale().exponent;
     let out = E::softmax_attend::<S::Ring, V::Ring, T::Ring>(
         ctx,
+        kind,
         &scores.sum(ctx)?,
         fraction,
         &values.repr,
         effective("softmax", V::F, values.exponent)?,
-        T::F,
+        effective("softmax", T::F, exponent)?,
     )?;
-    Ok(Tensor::new(out))
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// Layer normalisation over the last axis, with gain and bias. PyTorch: `nn.LayerNorm`.
@@ -135,31 +181,58 @@ pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>,
     use super::Rescale;
     let fraction = effective("layer_norm", X::FRACTION, x.exponent())?;
     let standard = ctx.step("standardize")?;
-    // As many fractional bits as the bias allows the product to have.
-    let rows = E::standardize::<X::Ring, G::Ring>(&standard, &x.sum(&standard)?, fraction, w.epsilon, G::F)?;
-    let rows = Tensor::<E, G>::new(rows);
+    let exponent = standard.scale().exponent;
+    let rows = E::standardize::<X::Ring, G::Ring>(
+        &standard,
+        &x.sum(&standard)?,
+        fraction,
+        w.epsilon,
+        effective("layer_norm", G::F, exponent)?,
+    )?;
+    let rows = Tensor::<E, G>::with_exponent(rows, exponent);
     mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)?.rescale(ctx, "rescale")
 }
 
-/// A pointwise function.
+/// A ready-made function; see [`Activation`].
 pub fn activation<E: Engine, X: Unscaled<E>, T: Fixed>(
     ctx: &Ctx<'_, E>,
     function: Activation,
     x: &X,
 ) -> Result<Tensor<E, T>> {
     let fraction = effective("activation", X::FRACTION, x.exponent())?;
-    let out = E::activation::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, T::F)?;
-    Ok(Tensor::new(out))
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("activation", T::F, exponent)?;
+    let out = E::activation::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
+}
+
+/// A pointwise function of the author's own; see [`Pointwise`] for what it costs and how far it errs.
+pub fn pointwise<E: Engine, X: Unscaled<E>, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    function: &Pointwise,
+    x: &X,
+) -> Result<Tensor<E, T>> {
+    let fraction = effective("pointwise", X::FRACTION, x.exponent())?;
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("pointwise", T::F, exponent)?;
+    let out = E::pointwise::<X::Ring, T::Ring>(ctx, function, &x.sum(ctx)?, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// Mean over the first axis of [n, d]: mean pooling of tokens. PyTorch: `x.mean(0)`.
 pub fn mean_rows<E: Engine, A: Fixed, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, T>> {
     let fraction = effective("mean_rows", A::F, x.exponent)?;
-    Ok(Tensor::new(E::mean_rows::<A::Ring, T::Ring>(ctx, &x.repr, fraction, T::F)?))
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("mean_rows", T::F, exponent)?;
+    let out = E::mean_rows::<A::Ring, T::Ring>(ctx, &x.repr, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// Rows scaled to Euclidean length 1. PyTorch: `nn.functional.normalize(x, dim=-1)`.
 pub fn normalize<E: Engine, A: Fixed, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, A>) -> Result<Tensor<E, T>> {
     let fraction = effective("normalize", A::F, x.exponent)?;
-    Ok(Tensor::new(E::normalize::<A::Ring, T::Ring>(ctx, &x.repr, fraction, T::F)?))
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("normalize", T::F, exponent)?;
+    let out = E::normalize::<A::Ring, T::Ring>(ctx, &x.repr, fraction, out_fraction)?;
+    Ok(Tensor::with_exponent(out, exponent))
 }

@@ -45,15 +45,27 @@ impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>> Product<E, A, B> {
         self.sum.shape()
     }
 
-    /// The sum of two products of the same formats. Local.
+    /// The sum of two products of the same formats, at the finer of their scales. Local.
     pub fn plus(&self, other: &Self) -> Result<Self> {
-        if self.exponent != other.exponent {
-            return Err(Error::Exponent { op: "add", lhs: self.exponent, rhs: other.exponent });
-        }
-        Ok(Self::new(E::add_sums(&self.sum, &other.sum)?, self.exponent))
+        let exponent = self.exponent.min(other.exponent);
+        let (a, b) = (self.at(exponent)?, other.at(exponent)?);
+        Ok(Self::new(E::add_sums(&a.sum, &b.sum)?, exponent))
     }
 
-    /// Adds a tensor of the same ring at the product's scale (a bias, a residual). Local.
+    /// The same number at a finer scale. A product has no range of its own: whatever takes it checks its integers.
+    fn at(&self, exponent: i32) -> Result<Self> {
+        let up = i64::from(self.exponent) - i64::from(exponent);
+        let Some(up) = u32::try_from(up).ok().filter(|&up| up < A::K.min(63)) else {
+            return Err(Error::Exponent { op: "add", lhs: self.exponent, rhs: exponent });
+        };
+        if up == 0 {
+            return Ok(self.clone());
+        }
+        Ok(Self::new(E::raise_sum(&self.sum, up)?, exponent))
+    }
+
+    /// Adds a tensor of the same ring (a bias, a residual), at the product's scale, or at the tensor's if that is the
+    /// finer one. Local.
     pub fn plus_tensor<T: Fixed<Ring = A::Ring>>(&self, ctx: &Ctx<'_, E>, x: &Tensor<E, T>) -> Result<Self> {
         const {
             assert!(
@@ -62,7 +74,14 @@ impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>> Product<E, A, B> {
             )
         };
         // value = int 2^(exponent - F): align the tensor's ulp with the product's.
-        let up = i64::from(A::F + B::F) - i64::from(T::F) + i64::from(x.exponent) - i64::from(self.exponent);
+        let finer = i64::from(A::F + B::F) - i64::from(T::F) + i64::from(x.exponent);
+        let up = finer - i64::from(self.exponent);
+        if up < 0 {
+            let Ok(exponent) = i32::try_from(finer) else {
+                return Err(Error::Exponent { op: "add", lhs: self.exponent, rhs: x.exponent });
+            };
+            return self.at(exponent)?.plus_tensor(ctx, x);
+        }
         // A shift by the whole ring would leave nothing of the tensor.
         let Some(up) = u32::try_from(up).ok().filter(|&up| up < A::K.min(63)) else {
             return Err(Error::Exponent { op: "add", lhs: self.exponent, rhs: x.exponent });
@@ -142,10 +161,12 @@ impl<E: Engine, T> Rescale<E, T> for T {
 impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, T: Fixed> Rescale<E, Tensor<E, T>> for Product<E, A, B> {
     fn rescale(self, ctx: &Ctx<'_, E>, name: &str) -> Result<Tensor<E, T>> {
         const { assert!(T::F <= A::F + B::F, "rescaling cannot add fractional bits") };
-        let drop = i64::from(A::F + B::F) - i64::from(T::F) - i64::from(self.exponent);
+        let ctx = ctx.step(name)?;
+        let exponent = ctx.scale().exponent;
+        let drop = i64::from(A::F + B::F) - i64::from(T::F) - i64::from(self.exponent) + i64::from(exponent);
         let Ok(drop) = u32::try_from(drop) else {
-            return Err(Error::Exponent { op: "rescale", lhs: self.exponent, rhs: 0 });
+            return Err(Error::Exponent { op: "rescale", lhs: self.exponent, rhs: exponent });
         };
-        Ok(Tensor::new(E::rescale::<A::Ring, T::Ring>(&ctx.step(name)?, &self.sum, drop)?))
+        Ok(Tensor::with_exponent(E::rescale::<A::Ring, T::Ring>(&ctx, &self.sum, drop)?, exponent))
     }
 }

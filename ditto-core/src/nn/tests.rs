@@ -110,7 +110,9 @@ fn product_fraction<A: Fixed, B: Fixed>() -> u32 {
 #[test]
 fn exponents_that_fit() {
     let ints: Vec<i64> = (-60..60).map(|v| v * 37).collect();
-    for (x, y, bias) in [(0, 0, 0), (2, -1, 0), (1, 3, 0), (-2, 0, 0), (0, -3, -4), (3, 2, 5)] {
+    for (x, y, bias) in
+        [(0, 0, 0), (2, -1, 0), (1, 3, 0), (-2, 0, 0), (0, -3, -4), (3, 2, 5), (5, 0, 0), (0, 0, -5)]
+    {
         let out = runs(&Scaled { x, y, bias }, 32, &ints).expect("runs");
         for (&v, &got) in ints.iter().zip(&out.values) {
             let number = |f: i32, e: i32| v as f64 * f64::from(e - f).exp2();
@@ -124,9 +126,7 @@ fn exponents_that_fit() {
 fn exponents_that_do_not_fit() {
     let ints = [5];
     for (x, y, bias) in [
-        // The tensor's unit is below the product's; then 6 bits to drop become negative.
-        (5, 0, 0),
-        (0, 0, -5),
+        // 6 bits to drop become negative.
         (6, 0, 6),
         (i32::MAX, i32::MAX, 0),
         (i32::MIN, i32::MIN, 0),
@@ -143,15 +143,27 @@ struct Unequal;
 impl Case for Unequal {
     type In = u32;
     type Out = u32;
-    fn run<P: Primitives>(&self, _: &Ctx<'_, P>, x: &[P::Masked<u32>]) -> Result<P::Masked<u32>> {
-        let (a, b) = (Tensor::<P, A>::new(x[0].clone()), Tensor::<P, A>::with_exponent(x[0].clone(), 1));
-        assert!(matches!(sub(&a, &b), Err(Error::Exponent { op: "subtract", lhs: 0, rhs: 1 })));
-        assert_eq!(a.shape(), x[0].shape());
-        add(&a, &b).map(|t| t.repr().clone())
+    fn run<P: Primitives>(&self, ctx: &Ctx<'_, P>, x: &[P::Masked<u32>]) -> Result<P::Masked<u32>> {
+        let at = |e| Tensor::<P, A>::with_exponent(x[0].clone(), e);
+        let far = sub(ctx, &at(0), &at(31));
+        assert!(matches!(far, Err(Error::Exponent { op: "subtract", lhs: 0, rhs: 31 })));
+        // x + 8 x - 2 x, at the scale of x.
+        let sum = sub(ctx, &add(ctx, &at(-1), &at(2))?, &at(0))?;
+        assert_eq!((sum.exponent(), sum.shape()), (-1, x[0].shape()));
+        P::remask(&ctx.step("remask")?, &P::additive(ctx, sum.repr())?)
     }
 }
 
 #[test]
-fn unequal_exponents_do_not_add() {
-    assert!(matches!(runs(&Unequal, 32, &[1]), Err(Error::Exponent { op: "add", .. })));
+fn unequal_exponents_add_at_the_finer_scale() {
+    let ints = numbers(27);
+    let out = runs(&Unequal, 32, &ints).expect("runs");
+    assert_eq!(out.values, ints.iter().map(|v| 7 * v).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_shift_to_a_finer_scale_has_a_range() {
+    let too_large = [Input::new(32, vec![1 << 28])];
+    let error = crate::testing::simulate(&Unequal, &too_large, 1).expect_err("wraps");
+    assert!(matches!(error, Error::Range { op: "shift to a finer scale", .. }), "{error:?}");
 }

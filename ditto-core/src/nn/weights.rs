@@ -3,6 +3,7 @@
 use super::{Engine, Tensor};
 use crate::error::Result;
 use crate::fixed::Fixed;
+use crate::tensor::Shape;
 
 /// Gives an engine its part of named weights: floats of a checkpoint, shares received from the owner, or shapes only.
 pub trait WeightSource<E: Engine> {
@@ -15,8 +16,8 @@ pub trait WeightSource<E: Engine> {
         outputs: usize,
         scale: f64,
     ) -> Result<(E::Weight<T::Ring>, i32)>;
-    /// The vector stored under `name`, times `scale`.
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<E, T>>;
+    /// The tensor of this shape stored under `name`, times `scale`.
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<E, T>>;
 }
 
 /// A place in a checkpoint's tree of names.
@@ -58,4 +59,13 @@ pub trait Weights<E: Engine>: Sized {
     type Config;
     /// Reads the weights at `scope`.
     fn load<S: WeightSource<E>>(scope: &Scope<'_, S>, config: &Self::Config) -> Result<Self>;
+}
+
+/// A bare parameter, stored under the scope's own name: a class token, learned positions, a gain.
+impl<E: Engine, T: Fixed> Weights<E> for Tensor<E, T> {
+    /// The shape.
+    type Config = Shape;
+    fn load<S: WeightSource<E>>(scope: &Scope<'_, S>, shape: &Shape) -> Result<Self> {
+        scope.source().tensor(&scope.name(""), shape, 1.0)
+    }
 }

@@ -55,6 +55,9 @@ impl Primitives for Evaluator {
     fn reduce_additive<W: RingWord, V: RingWord>(a: &Additive<W>, k2: u32) -> Result<Additive<V>> {
         Ok(a.reduce(k2))
     }
+    fn shift_up_additive<W: RingWord>(a: &Additive<W>, up: u32) -> Result<Additive<W>> {
+        Ok(a.shift_up(up))
+    }
     fn shrink<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Additive<W>, drop: u32) -> Result<Additive<W>> {
         Ok(a.shrink(drop, ctx.engine().role() == Role::P0))
     }
@@ -78,17 +81,38 @@ impl Primitives for Evaluator {
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>) -> Result<Xor<u8>> {
         mpc::msb::online(ctx, x)
     }
+    fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Masked<W>) -> Result<Xor<u8>> {
+        mpc::msb::signs_online(ctx, spec, x)
+    }
     fn xor<W: RingWord>(a: &Xor<W>, b: &Xor<W>) -> Result<Xor<W>> {
         a.xor(b)
     }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>, table: &Lookup) -> Result<Xor<u64>> {
         mpc::lookup::online(ctx, x, table)
     }
+    fn lookup_with_rest<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Masked<W>,
+        table: &Lookup,
+        k: u32,
+    ) -> Result<(Xor<u64>, Masked<V>)> {
+        Ok((mpc::lookup::online(ctx, x, table)?, mpc::rest::online(ctx, x, table.dropped(), k)?))
+    }
+    fn part_of_bits<W: RingWord>(x: &OpenedBits<W>, from: u32, bits: u32) -> Result<OpenedBits<W>> {
+        Ok(x.part(from, bits))
+    }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Xor<W>) -> Result<OpenedBits<W>> {
         mpc::open_bits::online(ctx, x)
     }
-    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &OpenedBits<u8>, y: &Masked<W>) -> Result<Additive<W>> {
-        mpc::select::online(ctx, bit, y)
+    fn not(bit: &OpenedBits<u8>) -> OpenedBits<u8> {
+        bit.not()
+    }
+    fn select_all<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        bits: &[&OpenedBits<u8>],
+        y: &Masked<W>,
+    ) -> Result<Additive<W>> {
+        mpc::select::online(ctx, bits, y)
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
         ctx: &Ctx<'_, Self>,

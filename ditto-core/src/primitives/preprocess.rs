@@ -59,6 +59,9 @@ impl Primitives for Preprocess {
     fn reduce_additive<W: RingWord, V: RingWord>(a: &Dealt<W>, k2: u32) -> Result<Dealt<V>> {
         Ok(a.to_ring(k2))
     }
+    fn shift_up_additive<W: RingWord>(a: &Dealt<W>, up: u32) -> Result<Dealt<W>> {
+        Ok(a.to_ring(a.width() + up))
+    }
     fn shrink<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Dealt<W>, drop: u32) -> Result<Dealt<W>> {
         let _ = ctx;
         Ok(a.to_ring(a.width() - drop))
@@ -78,17 +81,39 @@ impl Primitives for Preprocess {
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>) -> Result<Dealt<u8>> {
         mpc::msb::offline(ctx, x)
     }
+    fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Mask<W>) -> Result<Dealt<u8>> {
+        mpc::msb::signs_offline(ctx, spec, x)
+    }
     fn xor<W: RingWord>(a: &Dealt<W>, _: &Dealt<W>) -> Result<Dealt<W>> {
         Ok(a.clone())
     }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>, table: &Lookup) -> Result<Dealt<u64>> {
         mpc::lookup::offline(ctx, x, table)
     }
+    fn lookup_with_rest<W: RingWord, V: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Mask<W>,
+        table: &Lookup,
+        k: u32,
+    ) -> Result<(Dealt<u64>, Mask<V>)> {
+        Ok((mpc::lookup::offline(ctx, x, table)?, mpc::rest::offline(ctx, x, table.dropped(), k)?))
+    }
+    fn part_of_bits<W: RingWord>(x: &OpenedMask<W>, from: u32, bits: u32) -> Result<OpenedMask<W>> {
+        Ok(x.part(from, bits))
+    }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<OpenedMask<W>> {
         mpc::open_bits::offline(ctx, x.shape(), x.width())
     }
-    fn select<W: RingWord>(ctx: &Ctx<'_, Self>, bit: &OpenedMask<u8>, y: &Mask<W>) -> Result<Dealt<W>> {
-        mpc::select::offline(ctx, bit, y)
+    fn not(bit: &OpenedMask<u8>) -> OpenedMask<u8> {
+        // Its mask is the same; the public part is flipped.
+        bit.clone()
+    }
+    fn select_all<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        bits: &[&OpenedMask<u8>],
+        y: &Mask<W>,
+    ) -> Result<Dealt<W>> {
+        mpc::select::offline(ctx, bits, y)
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
         ctx: &Ctx<'_, Self>,

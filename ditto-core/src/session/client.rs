@@ -76,7 +76,7 @@ impl Client {
         output: &Shape,
     ) -> Result<Array<f32>> {
         let k = M::Input::K;
-        let x = quantize("the input", x, k, M::Input::F)?;
+        let x = quantize("the input", x, k, M::Input::F as i32)?;
         let mut m = words::<WordOf<M::Input>>(&x, k).into_vec();
         for seed in seeds {
             let mask: Vec<WordOf<M::Input>> = Prg::new(seed).words(reserved::INPUT, 0, m.len(), k);

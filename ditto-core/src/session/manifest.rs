@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::Meter;
 use crate::error::Result;
@@ -6,32 +6,45 @@ use crate::fixed::Fixed;
 use crate::mpc::Dealt;
 use crate::nn::{Tensor, WeightSource};
 use crate::session::SecureModel;
+use crate::settings::Settings;
 use crate::tensor::Shape;
+
+/// What a model does with a tensor that it loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Multiplies from the right; the checkpoint has it transposed.
+    Matrix,
+    /// Takes part in arithmetic as it is.
+    Parameter,
+}
 
 /// One tensor that a model loads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Name in the checkpoint.
     pub name: String,
-    /// `[inputs, outputs]` of a matrix (stored transposed in the checkpoint), `[len]` of a vector.
+    /// What it is for.
+    pub r#use: Use,
+    /// The shape in use: `[inputs, outputs]` of a matrix.
     pub shape: Shape,
     /// Ring width.
     pub width: u32,
-    /// Fractional bits.
+    /// Fractional bits of the type.
     pub fraction: u32,
+    /// Public exponent: numbers are multiples of 2^(exponent - fraction).
+    pub exponent: i32,
     /// Public factor.
     pub scale: f64,
 }
 
 impl Entry {
-    /// Whether this multiplies from the right.
-    pub fn is_matrix(&self) -> bool {
-        self.shape.rank() == 2
-    }
-
     /// The shape in the checkpoint.
     pub fn stored_shape(&self) -> Vec<usize> {
-        self.shape.dims().iter().rev().copied().collect()
+        let mut dims = self.shape.dims().to_vec();
+        if self.r#use == Use::Matrix {
+            dims.reverse();
+        }
+        dims
     }
 }
 
@@ -42,20 +55,31 @@ pub struct Manifest(pub Vec<Entry>);
 impl Manifest {
     /// Of a model.
     pub fn of<M: SecureModel>(model: &M) -> Result<Self> {
-        let recorder = Recorder::default();
+        let recorder = Recorder::new(model.settings());
         model.load::<Meter, _>(&recorder)?;
-        Ok(Self(recorder.0.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        Ok(Self(recorder.entries.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 /// Writes down what is asked for, and answers with shapes.
 #[derive(Debug, Default)]
-pub(super) struct Recorder(Mutex<Vec<Entry>>);
+pub(super) struct Recorder {
+    settings: Arc<Settings>,
+    entries: Mutex<Vec<Entry>>,
+}
 
 impl Recorder {
-    fn record<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) {
-        let entry = Entry { name: name.to_owned(), shape: shape.clone(), width: T::K, fraction: T::F, scale };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, entries: Mutex::default() }
+    }
+
+    /// Returns the exponent.
+    fn record<T: Fixed>(&self, name: &str, r#use: Use, shape: &Shape, scale: f64) -> i32 {
+        let exponent = self.settings.quantization.weight(name);
+        let (name, shape) = (name.to_owned(), shape.clone());
+        let entry = Entry { name, r#use, shape, width: T::K, fraction: T::F, exponent, scale };
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        exponent
     }
 }
 
@@ -68,13 +92,12 @@ impl WeightSource<Meter> for Recorder {
         scale: f64,
     ) -> Result<(Shape, i32)> {
         let shape = Shape::new(&[inputs, outputs]);
-        self.record::<T>(name, &shape, scale);
-        Ok((shape, 0))
+        let exponent = self.record::<T>(name, Use::Matrix, &shape, scale);
+        Ok((shape, exponent))
     }
 
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Meter, T>> {
-        let shape = Shape::new(&[len]);
-        self.record::<T>(name, &shape, scale);
-        Ok(Tensor::new(Dealt::new(shape, T::K)))
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Meter, T>> {
+        let exponent = self.record::<T>(name, Use::Parameter, shape, scale);
+        Ok(Tensor::with_exponent(Dealt::new(shape.clone(), T::K), exponent))
     }
 }

@@ -5,7 +5,7 @@ use super::manifest::Recorder;
 use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
 use crate::engine::{Charge, Meter, Program};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf};
 use crate::kernel::packed_len;
 use crate::mpc::Dealt;
@@ -47,12 +47,17 @@ pub trait SecureModel: Sync {
 
 /// Reads a model for its steps and costs; returns them with the program digest and the output's shape.
 pub fn program<M: SecureModel>(model: &M, request: &M::Request) -> Result<(Program, [u8; 32], Shape)> {
-    let weights = model.load::<Meter, _>(&Recorder::default())?;
+    let weights = model.load::<Meter, _>(&Recorder::new(model.settings()))?;
     let shape = model.input_shape(request);
     let x = Tensor::new(Dealt::new(shape.clone(), M::Input::K));
     let mut out = Shape::default();
     let program = Meter::read(model.settings(), |ctx| {
-        out = model.forward(ctx, &weights, &x, request)?.shape().clone();
+        let y = model.forward(ctx, &weights, &x, request)?;
+        if y.exponent() != 0 {
+            // The client reads its answer in the output's own format.
+            return Err(Error::Exponent { op: "the output", lhs: y.exponent(), rhs: 0 });
+        }
+        out = y.shape().clone();
         Ok(())
     })?;
     let digest = program.digest(&[&model.description(), format!("{shape} {request:?}").as_bytes()]);

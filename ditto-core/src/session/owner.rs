@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use super::manifest::{Entry, Manifest};
-use super::plain::{Floats, matrix, quantize, vector, words};
+use super::manifest::{Entry, Manifest, Use};
+use super::plain::{Floats, matrix, quantize, tensor, words};
 use crate::error::Result;
 use crate::kernel::pack;
 use crate::keys::reserved;
@@ -50,11 +50,11 @@ fn masked<W: RingWord>(
     floats: &dyn Floats,
     masks: &[Prg; 2],
 ) -> Result<Vec<u8>> {
-    let values = match *entry.shape.dims() {
-        [inputs, outputs] => matrix(floats, &entry.name, inputs, outputs, entry.scale)?,
-        _ => vector(floats, &entry.name, entry.shape.len(), entry.scale)?,
+    let values = match (entry.r#use, entry.shape.dims()) {
+        (Use::Matrix, &[inputs, outputs]) => matrix(floats, &entry.name, inputs, outputs, entry.scale)?,
+        _ => tensor(floats, &entry.name, &entry.shape, entry.scale)?,
     };
-    let values = quantize(&entry.name, &values, entry.width, entry.fraction)?;
+    let values = quantize(&entry.name, &values, entry.width, entry.fraction as i32 - entry.exponent)?;
     let mut m = words::<W>(&values, entry.width).into_vec();
     for prg in masks {
         let mask: Vec<W> = prg.words(index as u32, 0, m.len(), entry.width);

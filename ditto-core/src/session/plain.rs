@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use super::SecureModel;
+use crate::ctx::Ctx;
 use crate::engine::{Clear, Simulate, Simulated, SimulatedWeight};
 use crate::error::{Error, Result};
 use crate::fixed::{Encoder, Fixed, decode};
 use crate::nn::{Tensor, WeightSource};
+use crate::observe::Observation;
+use crate::public_math::power_of_two;
 use crate::ring::Word;
-use crate::tensor::{Array, Permute, Structure};
+use crate::settings::Settings;
+use crate::tensor::{Array, Permute, Shape, Structure};
 
 /// Where float weights come from: a checkpoint.
 pub trait Floats: Sync {
@@ -28,13 +32,15 @@ pub(super) fn matrix(
     Ok(Permute(&[1, 0]).apply_to(&stored)?.map(|v| (f64::from(v) * scale) as f32))
 }
 
-pub(super) fn vector(floats: &dyn Floats, name: &str, len: usize, scale: f64) -> Result<Array<f32>> {
-    Ok(Array::new([len], floats.floats(name, &[len])?)?.map(|v| (f64::from(v) * scale) as f32))
+/// A tensor as it is stored, scaled.
+pub(super) fn tensor(floats: &dyn Floats, name: &str, shape: &Shape, scale: f64) -> Result<Array<f32>> {
+    let stored = Array::new(shape.clone(), floats.floats(name, shape.dims())?)?;
+    Ok(stored.map(|v| (f64::from(v) * scale) as f32))
 }
 
 /// Rounds to a format; a value that does not fit is named.
-pub(super) fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: u32) -> Result<Array<i64>> {
-    let encoder = Encoder::new(fraction, width);
+pub(super) fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: i32) -> Result<Array<i64>> {
+    let encoder = Encoder::scaled(fraction, width);
     // Numbers that do not fit are rare: look for one only if there is one.
     if let Some(&bad) = x.data().iter().find(|&&v| encoder.encode(f64::from(v)).is_none()) {
         return Err(Error::Encode { name: name.to_owned(), value: f64::from(bad), bits: width, fraction });
@@ -57,12 +63,20 @@ impl WeightSource<Clear> for ClearWeights<'_> {
             .map_err(|_| Error::Internal("matrix view"))?;
         Ok((Arc::new(m), 0))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Clear, T>> {
-        Ok(Tensor::new(vector(self.0, name, len, scale)?))
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Clear, T>> {
+        Ok(Tensor::new(tensor(self.0, name, shape, scale)?))
     }
 }
 
-struct SimulatedWeights<'a>(&'a dyn Floats);
+struct SimulatedWeights<'a>(&'a dyn Floats, Arc<Settings>);
+
+impl SimulatedWeights<'_> {
+    /// Integers of format `T` and their exponent.
+    fn integers<T: Fixed>(&self, name: &str, x: &Array<f32>) -> Result<(Array<i64>, i32)> {
+        let exponent = self.1.quantization.weight(name);
+        Ok((quantize(name, x, T::K, T::F as i32 - exponent)?, exponent))
+    }
+}
 
 impl WeightSource<Simulate> for SimulatedWeights<'_> {
     fn matrix<T: Fixed>(
@@ -72,12 +86,12 @@ impl WeightSource<Simulate> for SimulatedWeights<'_> {
         outputs: usize,
         scale: f64,
     ) -> Result<(SimulatedWeight, i32)> {
-        let m = quantize(name, &matrix(self.0, name, inputs, outputs, scale)?, T::K, T::F)?;
-        Ok((SimulatedWeight::new(&m)?, 0))
+        let (m, exponent) = self.integers::<T>(name, &matrix(self.0, name, inputs, outputs, scale)?)?;
+        Ok((SimulatedWeight::new(&m)?.named(name), exponent))
     }
-    fn vector<T: Fixed>(&self, name: &str, len: usize, scale: f64) -> Result<Tensor<Simulate, T>> {
-        let v = quantize(name, &vector(self.0, name, len, scale)?, T::K, T::F)?;
-        Ok(Tensor::new(Simulated::new(v.map(i128::from), T::K)))
+    fn tensor<T: Fixed>(&self, name: &str, shape: &Shape, scale: f64) -> Result<Tensor<Simulate, T>> {
+        let (v, exponent) = self.integers::<T>(name, &tensor(self.0, name, shape, scale)?)?;
+        Ok(Tensor::with_exponent(Simulated::new(v.map(i128::from), T::K).named(name), exponent))
     }
 }
 
@@ -101,14 +115,41 @@ pub fn simulate<'a, M: SecureModel>(
     model: &'a M,
     floats: &dyn Floats,
 ) -> Result<impl Fn([u8; 16], &M::Request, &Array<f32>) -> Result<Array<f32>> + 'a> {
-    let weights = model.load::<Simulate, _>(&SimulatedWeights(floats))?;
     let settings = model.settings();
+    let weights = model.load::<Simulate, _>(&SimulatedWeights(floats, settings.clone()))?;
     Ok(move |coins, request: &M::Request, x: &Array<f32>| {
-        let x = quantize("the input", x, M::Input::K, M::Input::F)?;
-        let x = Tensor::new(Simulated::new(x.map(i128::from), M::Input::K));
+        let x = simulated::<M>(x)?;
         let y = Simulate::run(settings.clone(), coins, |ctx| model.forward(ctx, &weights, &x, request))?;
-        Ok(y.repr().values().map(|v| decode(v as i64, M::Output::F) as f32))
+        Ok(floats_of(&y))
     })
+}
+
+/// As [`simulate`], but reads on where a range condition fails, and also returns what was seen of every condition.
+// A type alias cannot name an opaque function.
+#[allow(clippy::type_complexity)]
+pub fn observe<'a, M: SecureModel>(
+    model: &'a M,
+    floats: &dyn Floats,
+) -> Result<impl Fn([u8; 16], &M::Request, &Array<f32>) -> Result<(Array<f32>, Vec<Observation>)> + Sync + 'a>
+{
+    let settings = model.settings();
+    let weights = model.load::<Simulate, _>(&SimulatedWeights(floats, settings.clone()))?;
+    Ok(move |coins, request: &M::Request, x: &Array<f32>| {
+        let x = simulated::<M>(x)?;
+        let read = |ctx: &Ctx<'_, Simulate>| model.forward(ctx, &weights, &x, request);
+        let (y, seen) = Simulate::observe(settings.clone(), coins, read)?;
+        Ok((floats_of(&y), seen))
+    })
+}
+
+fn simulated<M: SecureModel>(x: &Array<f32>) -> Result<Tensor<Simulate, M::Input>> {
+    let x = quantize("the input", x, M::Input::K, M::Input::F as i32)?;
+    Ok(Tensor::new(Simulated::new(x.map(i128::from), M::Input::K)))
+}
+
+fn floats_of<T: Fixed>(y: &Tensor<Simulate, T>) -> Array<f32> {
+    let unit = power_of_two(y.exponent());
+    y.repr().values().map(|v| (decode(v as i64, T::F) * unit) as f32)
 }
 
 /// Integers as ring words.

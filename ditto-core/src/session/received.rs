@@ -2,7 +2,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Entry, Manifest, Use};
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf};
 use crate::kernel::{PackedB, packed_len, unpack};
@@ -24,6 +24,7 @@ pub struct Received {
 
 /// A tensor as its reader wants it; the word is known from the manifest, so it is kept behind `Any`.
 struct Held {
+    exponent: i32,
     preprocess: Box<dyn Any + Send + Sync>,
     online: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -52,12 +53,13 @@ impl Received {
         Ok(Self { role, tensors })
     }
 
-    fn get<T: Clone + 'static>(&self, name: &str, online: bool) -> Result<T> {
+    /// A tensor and its exponent.
+    fn get<T: Clone + 'static>(&self, name: &str, online: bool) -> Result<(T, i32)> {
         let missing = |what: &str| Error::Weight { name: name.to_owned(), what: what.to_owned() };
         let held = self.tensors.get(name).ok_or_else(|| missing("was not shared"))?;
         let any = if online { held.online.as_ref() } else { Some(&held.preprocess) };
         any.and_then(|a| a.downcast_ref::<T>())
-            .cloned()
+            .map(|tensor| (tensor.clone(), held.exponent))
             .ok_or_else(|| missing("was shared in another format"))
     }
 }
@@ -89,7 +91,7 @@ fn receive<W: RingWord>(
     };
     let wrong = || Error::Internal("seeds of weights do not fit the role");
     let [l, rest @ ..] = &masks[..] else { return Err(wrong()) };
-    if entry.is_matrix() {
+    if entry.r#use == Use::Matrix {
         let &[rows, columns] = entry.shape.dims() else { return Err(wrong()) };
         let packed = |w: &[W]| {
             Box::new(Weight::new(Arc::new(PackedB::new(k, w, rows, columns)))) as Box<dyn Any + Send + Sync>
@@ -97,12 +99,14 @@ fn receive<W: RingWord>(
         return Ok(match (role, m, rest) {
             (Role::P0, Some(m), []) => {
                 let unmasked: Vec<W> = m.iter().zip(l).map(|(m, l)| m.wrapping_sub(l).low(k)).collect();
-                Held { preprocess: packed(&m), online: Some(packed(&unmasked)) }
+                Held { exponent: entry.exponent, preprocess: packed(&m), online: Some(packed(&unmasked)) }
             }
-            (Role::P1, Some(m), []) => Held { preprocess: packed(&m), online: Some(packed(l)) },
+            (Role::P1, Some(m), []) => {
+                Held { exponent: entry.exponent, preprocess: packed(&m), online: Some(packed(l)) }
+            }
             (Role::P2, None, [l1]) => {
                 let lambda: Vec<W> = l.iter().zip(l1).map(|(a, b)| a.wrapping_add(b).low(k)).collect();
-                Held { preprocess: packed(&lambda), online: None }
+                Held { exponent: entry.exponent, preprocess: packed(&lambda), online: None }
             }
             _ => return Err(wrong()),
         });
@@ -116,24 +120,24 @@ fn receive<W: RingWord>(
         Some(m) => Some(Box::new(Masked::new(k, array(&m)?, array(l)?)) as Box<dyn Any + Send + Sync>),
         None => None,
     };
-    Ok(Held { preprocess: Box::new(masks), online })
+    Ok(Held { exponent: entry.exponent, preprocess: Box::new(masks), online })
 }
 
 impl WeightSource<Preprocess> for Received {
     fn matrix<T: Fixed>(&self, name: &str, _: usize, _: usize, _: f64) -> Result<(Weight<WordOf<T>>, i32)> {
-        Ok((self.get(name, false)?, 0))
+        self.get(name, false)
     }
-    fn vector<T: Fixed>(&self, name: &str, _: usize, _: f64) -> Result<Tensor<Preprocess, T>> {
-        Ok(Tensor::new(self.get(name, false)?))
+    fn tensor<T: Fixed>(&self, name: &str, _: &Shape, _: f64) -> Result<Tensor<Preprocess, T>> {
+        self.get(name, false).map(|(v, exponent)| Tensor::with_exponent(v, exponent))
     }
 }
 
 impl WeightSource<Evaluator> for Received {
     fn matrix<T: Fixed>(&self, name: &str, _: usize, _: usize, _: f64) -> Result<(Weight<WordOf<T>>, i32)> {
-        Ok((self.get(name, true)?, 0))
+        self.get(name, true)
     }
-    fn vector<T: Fixed>(&self, name: &str, _: usize, _: f64) -> Result<Tensor<Evaluator, T>> {
-        Ok(Tensor::new(self.get(name, true)?))
+    fn tensor<T: Fixed>(&self, name: &str, _: &Shape, _: f64) -> Result<Tensor<Evaluator, T>> {
+        self.get(name, true).map(|(v, exponent)| Tensor::with_exponent(v, exponent))
     }
 }
 

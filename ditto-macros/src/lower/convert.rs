@@ -5,6 +5,7 @@ use syn::Type;
 
 use super::Lower;
 use crate::tree::{Block, Expr, Node, Stmt};
+use crate::types::item_of;
 
 impl Lower<'_> {
     /// Converts `value` to `target` (`None`: what the place it goes to has), inside branches and joins, so that
@@ -22,6 +23,13 @@ impl Lower<'_> {
                     let names = std::mem::take(&mut branch.names);
                     let convert = |lower: &mut Self| lower.convert(&mut branch.value, part, source);
                     branch.names = self.in_context(names, convert).1;
+                }
+            }
+            (Node::JoinEach { names, body, .. }, target) => {
+                let (part, source) = (target.and_then(vec_item), written.and_then(vec_item));
+                if part.is_some() {
+                    let used = std::mem::take(names);
+                    *names = self.in_context(used, |lower| lower.convert_block(body, part, source)).1;
                 }
             }
             (Node::Tuple(values), target) => {
@@ -48,6 +56,7 @@ impl Lower<'_> {
             (Node::Block { block, .. }, _) => self.convert_block(block, target, written),
             // Nothing to convert: control leaves, or the author said that the value is plain Rust.
             (Node::Return(_) | Node::For { .. } | Node::Assign { .. } | Node::Convert { .. }, _) => {}
+            (Node::Failed(_), _) => {}
             (Node::Rust(tokens), _) if leaves(tokens) => {}
             _ => {
                 if let Some(ty) = written.or(target)
@@ -57,7 +66,8 @@ impl Lower<'_> {
                 }
                 let step = self.name("rescale");
                 let (secrecy, span) = (value.secrecy, value.span);
-                let inner = std::mem::replace(value, self.failed(span));
+                let nothing = Expr::new(Node::Tuple(Vec::new()), secrecy, span);
+                let inner = std::mem::replace(value, nothing);
                 let node = Node::Convert { value: Box::new(inner), target: target.cloned(), step };
                 *value = Expr::new(node, secrecy, span);
             }
@@ -70,6 +80,11 @@ impl Lower<'_> {
             self.convert(value, target, written);
         }
     }
+}
+
+/// `T` of `Vec<T>`.
+fn vec_item(ty: &Type) -> Option<&Type> {
+    if matches!(ty, Type::Reference(_)) { None } else { item_of(ty, "Vec") }
 }
 
 fn tuple_of(ty: Option<&Type>, n: usize) -> Option<Vec<&Type>> {

@@ -4,15 +4,16 @@ use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 use syn::{BinOp, Expr as Rust, Lit, UnOp};
 
-use super::Lower;
+use super::{Branch, Lower};
+use crate::messages;
 use crate::tree::{Expr, Node, Operator};
-use crate::types::Secrecy::{self, Public, Secret, Unknown};
+use crate::types::Secrecy::{self, Given, Public, Secret, Unknown};
 
 impl Lower<'_> {
     pub(super) fn expr(&mut self, expr: &Rust) -> Expr {
         let span = expr.span();
         let (node, secrecy) = match expr {
-            Rust::Lit(_) | Rust::Continue(_) | Rust::Infer(_) => (Node::Rust(expr.to_token_stream()), Public),
+            Rust::Lit(_) | Rust::Infer(_) => (Node::Rust(expr.to_token_stream()), Public),
             Rust::Path(p) => return self.path(p),
             Rust::Call(call) => return self.call(call),
             Rust::MethodCall(call) => return self.method(call),
@@ -32,6 +33,8 @@ impl Lower<'_> {
                 (Node::Paren(Box::new(value)), secrecy)
             }
             Rust::Group(g) => return self.expr(&g.expr),
+            Rust::Continue(c) => return self.leave(expr, c.label.as_ref()),
+            Rust::Break(b) if b.expr.is_none() => return self.leave(expr, b.label.as_ref()),
             Rust::Reference(r) => {
                 let (value, and, mutability) = (self.expr(&r.expr), &r.and_token, &r.mutability);
                 let secrecy = value.secrecy;
@@ -39,7 +42,8 @@ impl Lower<'_> {
             }
             Rust::Field(f) => {
                 let (value, dot, member) = (self.expr(&f.base), &f.dot_token, &f.member);
-                (around(quote!(), value, quote!(#dot #member)), Unknown)
+                let secrecy = if value.secrecy == Public { Public } else { Unknown };
+                (around(quote!(), value, quote!(#dot #member)), secrecy)
             }
             Rust::Cast(c) => {
                 let (value, ty) = (self.expr(&c.expr), &c.ty);
@@ -59,58 +63,52 @@ impl Lower<'_> {
                     Unknown,
                 )
             }
-            Rust::Struct(s) => {
-                let fields =
-                    s.fields.iter().map(|f| (f.member.to_token_stream(), self.expr(&f.expr))).collect();
-                let rest = s.rest.as_ref().map(|e| Box::new(self.expr(e)));
-                (Node::Struct { path: s.path.to_token_stream(), fields, rest }, Unknown)
-            }
+            Rust::Struct(s) => (self.struct_(s), Unknown),
             Rust::Block(b) => {
                 let label = b.label.to_token_stream();
-                (Node::Block { label, block: self.block(&b.block) }, Unknown)
+                let block = match &b.label {
+                    Some(l) => self.in_loop(Some(l), |lower| lower.block(&b.block)),
+                    None => self.block(&b.block),
+                };
+                (Node::Block { label, block }, Unknown)
             }
-            Rust::Break(b) if b.expr.is_none() => (Node::Rust(expr.to_token_stream()), Public),
             other => return self.outside_the_language(other),
         };
         Expr::new(node, secrecy, span)
     }
 
+    /// A struct; secret values take the formats of its fields.
+    fn struct_(&mut self, s: &syn::ExprStruct) -> Node {
+        let mut path = s.path.clone();
+        let rewritten = self.types.rewrite_expr_path(&mut path);
+        self.take(rewritten);
+        let fields = s.fields.iter().map(|f| {
+            let mut value = self.expr(&f.expr);
+            if matches!(value.secrecy, Secret | Given) && !matches!(f.expr, Rust::Reference(_)) {
+                self.convert(&mut value, None, None);
+            }
+            (f.member.to_token_stream(), value)
+        });
+        let fields = fields.collect();
+        let rest = s.rest.as_ref().map(|e| Box::new(self.expr(e)));
+        Node::Struct { path: path.to_token_stream(), fields, rest }
+    }
+
     fn outside_the_language(&mut self, expr: &Rust) -> Expr {
-        let message = match expr {
-            Rust::While(_) | Rust::Loop(_) => {
-                "`while` and `loop` are not part of model code; use `for` over a public range, so that every pass has \
-                 steps of its own"
-            }
-            Rust::Unsafe(_) => {
-                "`unsafe` is not part of model code; move it into a function of plain Rust and call that in `public!(..)`"
-            }
-            Rust::Async(_) | Rust::Await(_) => {
-                "`async` is not part of model code; protocol calls block, and `join!` runs independent ones side by side"
-            }
-            Rust::Closure(_) => {
-                "closures are not part of model code; write a `for` loop, a function under `#[secure_model]`, or \
-                 `public!(..)` if nothing in it is secret"
-            }
-            Rust::Try(_) => {
-                "the macro inserts `?` itself; remove it, or write `public!(..)` around plain Rust"
-            }
-            Rust::Break(_) => "`break` with a value is not part of model code; assign to a variable first",
-            _ => {
-                "this is not part of model code; write `public!(..)` around plain Rust, or `protocol!(|ctx| ..)`"
-            }
-        };
+        // One token, not a page.
         match expr {
-            // One token, not a page.
-            Rust::While(w) => self.reject(w.while_token, message),
-            Rust::Loop(l) => self.reject(l.loop_token, message),
-            Rust::Unsafe(u) => self.reject(u.unsafe_token, message),
-            Rust::Async(a) => self.reject(a.async_token, message),
-            Rust::Await(a) => self.reject(a.await_token, message),
+            Rust::While(w) => self.reject(w.while_token, messages::UNBOUNDED_LOOP),
+            Rust::Loop(l) => self.reject(l.loop_token, messages::UNBOUNDED_LOOP),
+            Rust::Unsafe(u) => self.reject(u.unsafe_token, messages::UNSAFE_BLOCK),
+            Rust::Async(a) => self.reject(a.async_token, messages::ASYNC_BLOCK),
+            Rust::Await(a) => self.reject(a.await_token, messages::ASYNC_BLOCK),
+            Rust::Closure(c) => self.reject(c, messages::CLOSURE),
+            Rust::Break(b) => self.reject(b, messages::BREAK_VALUE),
             Rust::Try(t) => {
-                self.errors.on(t.question_token.span(), message);
+                self.note(t.question_token, messages::QUESTION_MARK);
                 self.expr(&t.expr)
             }
-            other => self.reject(other, message),
+            other => self.reject(other, messages::OTHER_EXPRESSION),
         }
     }
 
@@ -127,7 +125,7 @@ impl Lower<'_> {
         };
         let mut p = p.clone();
         let rewritten = self.types.rewrite_expr_path(&mut p.path);
-        self.errors.take(rewritten);
+        self.take(rewritten);
         Expr::new(Node::Rust(p.to_token_stream()), secrecy, span)
     }
 
@@ -135,12 +133,10 @@ impl Lower<'_> {
         let value = self.expr(&u.expr);
         if value.secrecy == Secret && !matches!(u.op, UnOp::Deref(_)) {
             let message = match u.op {
-                UnOp::Not(_) => "a secret has no truth value; control flow cannot depend on it",
-                _ => {
-                    "a tensor has no unary `-`; subtract it, or fold the sign into the weights (`LinearShape::scaled`)"
-                }
+                UnOp::Not(_) => messages::SECRET_TRUTH,
+                _ => messages::NEGATION,
             };
-            return self.reject(u, message);
+            return self.reject_keeping(u, message, vec![value]);
         }
         let secrecy = value.secrecy;
         Expr::new(around(u.op.to_token_stream(), value, quote!()), secrecy, u.span())
@@ -168,14 +164,11 @@ impl Lower<'_> {
         let (left, right) = (lhs.secrecy, rhs.secrecy);
         for (side, other) in [(&b.left, right), (&b.right, left)] {
             if other == Secret && is_number(side) {
-                return self.reject(
-                    &**side,
-                    "numbers and secret tensors do not mix; fold the number into the weights (`LinearShape::scaled`)",
-                );
+                return self.reject_keeping(&**side, messages::NUMBER_WITH_SECRET, vec![lhs, rhs]);
             }
         }
         let step = (op == Operator::Times).then(|| self.name("mul"));
-        let secrecy = if left == Secret || right == Secret { Secret } else { Unknown };
+        let secrecy = either(left, right);
         let node = Node::Operator { op, lhs: Box::new(lhs), rhs: Box::new(rhs), step };
         Expr::new(node, secrecy, b.op.span())
     }
@@ -186,16 +179,12 @@ impl Lower<'_> {
         if lhs.secrecy == Secret || rhs.secrecy == Secret {
             let message = match b.op {
                 BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_) | BinOp::Eq(_) | BinOp::Ne(_) => {
-                    "secrets cannot be compared in model code: control flow cannot depend on a secret; compute both \
-                     sides and `select` between them in `protocol!(|ctx| ..)`"
+                    messages::SECRET_COMPARISON
                 }
-                BinOp::Div(_) | BinOp::DivAssign(_) => {
-                    "tensors are not divided; use `normalize`, `layer_norm` or `softmax_attend`, or fold a public \
-                     factor into the weights"
-                }
-                _ => "secret tensors have `+`, `-` and `*` only",
+                BinOp::Div(_) | BinOp::DivAssign(_) => messages::DIVISION,
+                _ => messages::OTHER_OPERATOR,
             };
-            return self.reject(b, message);
+            return self.reject_keeping(b, message, vec![lhs, rhs]);
         }
         let op = b.op.to_token_stream();
         let secrecy = match b.op {
@@ -213,7 +202,7 @@ impl Lower<'_> {
             if lhs.secrecy == Public && rhs.secrecy == Public {
                 return None;
             }
-            let secrecy = if lhs.secrecy == Secret || rhs.secrecy == Secret { Secret } else { Unknown };
+            let secrecy = either(lhs.secrecy, rhs.secrecy);
             let span = lhs.span;
             let lhs = Expr::new(around(quote!(&), lhs, quote!()), secrecy, span);
             let step = (op == Operator::Times).then(|| lower.name("mul"));
@@ -250,6 +239,7 @@ impl Lower<'_> {
 
     /// Reads with steps named after the variable assigned to.
     fn with_target_of<T>(&mut self, place: &Rust, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.assigned(place);
         let target = match place {
             Rust::Path(p) => p.path.get_ident().map(ToString::to_string),
             _ => None,
@@ -260,23 +250,44 @@ impl Lower<'_> {
         out
     }
 
+    /// Passes of `join!` cannot assign to what is defined outside of them.
+    fn assigned(&mut self, place: &Rust) {
+        let Some(Branch { vars: Some(from), .. }) = self.branch else { return };
+        let root = root_of(place).map(ToString::to_string);
+        let outer = root
+            .is_some_and(|name| self.vars.iter().rposition(|v| v.name == name).is_some_and(|at| at < from));
+        if outer {
+            self.note(place, messages::JOIN_ASSIGNS.with(place.to_token_stream()));
+        }
+    }
+
     fn index(&mut self, i: &syn::ExprIndex) -> Expr {
         let (value, index) = (self.expr(&i.expr), self.expr(&i.index));
         if value.secrecy == Secret {
-            return self.reject(i, "tensors are not indexed; use `slice(axis, start, end)`");
+            return self.reject_keeping(i, messages::TENSOR_INDEX, vec![value, index]);
         }
         if index.secrecy == Secret {
-            return self.reject(
-                &*i.index,
-                "an index cannot depend on a secret; use a one-hot product with `matmul`",
-            );
+            return self.reject_keeping(&*i.index, messages::SECRET_INDEX, vec![value, index]);
         }
-        Expr::new(Node::Index { value: Box::new(value), index: Box::new(index) }, Unknown, i.span())
+        let secrecy = if value.secrecy == Public { Public } else { Unknown };
+        Expr::new(Node::Index { value: Box::new(value), index: Box::new(index) }, secrecy, i.span())
     }
 }
 
 pub(super) fn around(before: proc_macro2::TokenStream, value: Expr, after: proc_macro2::TokenStream) -> Node {
     Node::Around { before, value: Box::new(value), after }
+}
+
+/// The variable that a place is in.
+fn root_of(place: &Rust) -> Option<&syn::Ident> {
+    match place {
+        Rust::Path(p) => p.path.get_ident(),
+        Rust::Field(f) => root_of(&f.base),
+        Rust::Index(i) => root_of(&i.expr),
+        Rust::Paren(p) => root_of(&p.expr),
+        Rust::Unary(u) => root_of(&u.expr),
+        _ => None,
+    }
 }
 
 fn is_constant(name: &str) -> bool {
@@ -296,6 +307,7 @@ fn is_number(expr: &Rust) -> bool {
 pub(super) fn either(a: Secrecy, b: Secrecy) -> Secrecy {
     match (a, b) {
         (Secret, _) | (_, Secret) => Secret,
+        (Given, _) | (_, Given) => Given,
         (Public, Public) => Public,
         _ => Unknown,
     }

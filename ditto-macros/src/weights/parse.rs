@@ -6,7 +6,8 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, LitStr, Path, Type, parse_quote};
 
 use crate::errors::Errors;
-use crate::types::declared_engine;
+use crate::messages::{self, Message};
+use crate::types::{declared_engine, item_of};
 
 /// A struct of weights.
 pub(super) struct Struct {
@@ -53,7 +54,7 @@ struct Keys {
 fn set<T>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>, value: T) -> syn::Result<()> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(meta.error("this key is given twice; keep one")),
+        Some(_) => Err(meta.error(messages::KEY_TWICE)),
     }
 }
 
@@ -80,11 +81,8 @@ impl Keys {
             ("count", false) => set(&mut self.count, meta, meta.value()?.parse()?),
             ("when", false) => set(&mut self.when, meta, meta.value()?.parse()?),
             ("value", false) => set(&mut self.value, meta, meta.value()?.parse()?),
-            (_, true) => Err(meta.error("unknown key; a struct of weights has `config = Type` and `crate = path`")),
-            (_, false) => Err(meta.error(
-                "unknown key; a field has `name = \"..\"`, `with = config`, `count = number`, `when = condition` or \
-                 `value = expression`",
-            )),
+            (_, true) => Err(meta.error(messages::STRUCT_KEY)),
+            (_, false) => Err(meta.error(messages::FIELD_KEY)),
         }
     }
 }
@@ -95,15 +93,11 @@ impl Struct {
         let mut errors = Errors::default();
         let keys = Keys::parse(&input.attrs, true, &mut errors);
         let engine = declared_engine(&input.generics).unwrap_or_else(|| {
-            errors.at(
-                &input.ident,
-                "weights belong to an engine; declare it as the first type parameter: `struct Name<E: Engine, ..>`",
-            );
+            errors.at(&input.ident, messages::NO_ENGINE);
             input.ident.clone()
         });
         let config = keys.config.unwrap_or_else(|| {
-            errors
-                .at(&input.ident, "say what the shapes depend on: `#[weights(config = Type)]` on the struct");
+            errors.at(&input.ident, messages::NO_CONFIG);
             parse_quote!(())
         });
         let mut fields = Vec::new();
@@ -113,17 +107,12 @@ impl Struct {
                     fields.extend(named.named.iter().filter_map(|f| Field::parse(f, &mut errors)));
                 }
                 Fields::Unnamed(unnamed) => {
-                    errors.at(unnamed, "a checkpoint goes by names; give the fields names");
+                    errors.at(unnamed, messages::UNNAMED_FIELDS);
                 }
-                Fields::Unit => {
-                    errors.at(&input.ident, "a struct of weights has fields; nothing is to be loaded here")
-                }
+                Fields::Unit => errors.at(&input.ident, messages::UNIT_STRUCT),
             },
-            Data::Enum(data) => errors.at(
-                data.enum_token,
-                "weights are structs; hold the alternatives as `Option` fields with `#[weights(when = ..)]`",
-            ),
-            Data::Union(data) => errors.at(data.union_token, "weights are structs; make this a struct"),
+            Data::Enum(data) => errors.at(data.enum_token, messages::ENUM),
+            Data::Union(data) => errors.at(data.union_token, messages::UNION),
         }
         let root = keys.root.unwrap_or_else(|| parse_quote!(::ditto_core::__macro));
         errors.finish(Self { root, engine, config, fields })
@@ -142,21 +131,22 @@ impl Field {
                 keys.when.as_ref().map(Spanned::span),
             ];
             for span in from_checkpoint.into_iter().flatten() {
-                errors.on(span, "a `value` is not in the checkpoint; remove this key, or `value`");
+                errors.on(span, messages::VALUE_WITH_KEY);
             }
         }
         if let (Some(_), Some(when)) = (&keys.count, &keys.when) {
-            errors
-                .at(when, "a field is a `Vec` with `count` or an `Option` with `when`; nest one in a struct");
+            errors.at(when, messages::COUNT_AND_WHEN);
         }
         let (inner, source) = match (keys.value, keys.count, keys.when) {
             (Some(value), ..) => (field.ty.clone(), Source::Value(value)),
-            (_, Some(count), _) => (inner(field, "Vec", "count", errors), Source::Many(count)),
-            (_, _, Some(when)) => (inner(field, "Option", "when", errors), Source::When(when)),
+            (_, Some(count), _) => (inner(field, "Vec", messages::WANTS_VEC, errors), Source::Many(count)),
+            (_, _, Some(when)) => {
+                (inner(field, "Option", messages::WANTS_OPTION, errors), Source::When(when))
+            }
             (None, None, None) => {
                 for (container, key) in [("Vec", "count = number"), ("Option", "when = condition")] {
-                    if argument(&field.ty, container).is_some() {
-                        errors.at(&field.ty, format!("say when to load this: `#[weights({key})]`"));
+                    if item_of(&field.ty, container).is_some() {
+                        errors.at(&field.ty, messages::WHEN_TO_LOAD.with(key));
                     }
                 }
                 (field.ty.clone(), Source::One)
@@ -168,23 +158,9 @@ impl Field {
     }
 }
 
-fn inner(field: &syn::Field, container: &str, key: &str, errors: &mut Errors) -> Type {
-    argument(&field.ty, container).cloned().unwrap_or_else(|| {
-        errors
-            .at(&field.ty, format!("`{key}` loads a `{container}<..>`; write that type, or remove `{key}`"));
+fn inner(field: &syn::Field, container: &str, otherwise: Message, errors: &mut Errors) -> Type {
+    item_of(&field.ty, container).cloned().unwrap_or_else(|| {
+        errors.at(&field.ty, otherwise);
         field.ty.clone()
     })
-}
-
-/// `T` of `container<T>`.
-fn argument<'t>(ty: &'t Type, container: &str) -> Option<&'t Type> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last().filter(|s| s.ident == container)?;
-    match &last.arguments {
-        syn::PathArguments::AngleBracketed(args) => args.args.iter().find_map(|a| match a {
-            syn::GenericArgument::Type(t) => Some(t),
-            _ => None,
-        }),
-        _ => None,
-    }
 }

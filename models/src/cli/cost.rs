@@ -1,11 +1,13 @@
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use ditto_core::cost::{Cost, Kind, Machine, PhaseSeconds};
 use ditto_models::estimate::{Estimate, Row};
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
+use ditto_models::quantization::settings_for;
 use ditto_models::run::{Network, RunError};
 use serde::Serialize;
 
@@ -32,7 +34,11 @@ pub(crate) struct CostOf {
     /// Number formats and functions
     #[arg(long, value_enum, default_value = "accurate")]
     plan: Plan,
-    /// Also count the time that this network would add (modelled)
+    /// Scales and ranges that `ditto calibrate` wrote, or `none`; by default quantization.PLAN.json in the model's
+    /// directory if it is there
+    #[arg(long, value_name = "FILE|none")]
+    quantization: Option<PathBuf>,
+    /// Choose variants of protocols for this network, and count the time that it would add (modelled)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
     /// Print one JSON object with every step instead of a table
@@ -70,10 +76,16 @@ struct JsonOperation<'a> {
 
 impl CostOf {
     pub(crate) fn run(self) -> Result<(), RunError> {
-        let model = ModelSpec::of_config(&self.model, self.plan)?;
-        let estimate = Estimate::new(&model, &Request::new(self.seq, &model.architecture)?)?;
+        let settings = settings_for(&self.model, self.plan, self.quantization.as_deref())?;
+        let link = self.network.link();
+        let model = ModelSpec::of_config(&self.model, self.plan, Arc::new(settings.with_link(link)))?;
+        let longest = model.architecture.max_position_embeddings;
+        if !(1..=longest).contains(&self.seq) {
+            return Err(RunError::Length { tokens: self.seq, longest });
+        }
+        let estimate = Estimate::new(&model, &Request::new(&[self.seq], &model.architecture.head))?;
         let machine = Machine::measure()?;
-        let seconds = estimate.seconds(&machine, &self.network.link());
+        let seconds = estimate.seconds(&machine, &link);
         let text = if self.json {
             self.to_json(&estimate, seconds)
         } else {

@@ -1,14 +1,17 @@
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Testing;
+use super::inputs::Inputs;
+use super::show::show;
+use super::{Testing, progress_bar};
 use clap::Args;
 use ditto_core::cost::PhaseSeconds;
 use ditto_core::net::Limits;
+use ditto_models::answer::Answer;
 use ditto_models::plan::Plan;
-use ditto_models::run::{Answer, Launch, Network, Outcome, Phase, RunError, Task, run_private};
-use indicatif::{ProgressBar, ProgressStyle};
+use ditto_models::run::{Launch, Network, Outcome, Phase, RunError, Task, run_private};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 /// Run a checkpoint privately on this machine, beside its float reference
@@ -17,6 +20,9 @@ use serde::Serialize;
 /// them, then each text: P0 and P1 compute, P2 prepares random material ahead of them, and only the answer is opened, to
 /// the client. For each text the private answer is printed beside that of the same model in ordinary floating point.
 ///
+/// The checkpoint decides what is answered: an embedding, the class of a text or a pair, classes of tokens, the part of a
+/// context that answers a question, or the tokens that fit in place of each [MASK].
+///
 /// One machine protects nothing: whoever controls it sees all three shares. This command shows what the protocols
 /// compute and what they cost.
 #[derive(Debug, Args)]
@@ -24,7 +30,18 @@ use serde::Serialize;
 Examples:
   scripts/fetch-minilm.sh
   ditto run --model checkpoints/all-MiniLM-L6-v2 --text \"The cat sat on the mat.\"
-  ditto run --model my-classifier --file lines.txt --network wan --json
+  ditto run --model my-classifier --file lines.txt --batch 16 --network wan --json
+  ditto run --model my-nli --text \"It rains.\" --text-pair \"The street is wet.\"
+  ditto run --model my-reader --question \"Who wrote it?\" --context \"The book was written by Ada.\"
+  ditto run --model bert-base-uncased --text \"The cat [MASK] on the mat.\"
+
+Fields of --json for each text, in \"results\" (private) and \"reference\" (float):
+  embedding             text, embedding
+  classification        text, text_pair (of a pair), label, score, logits
+  token classification  text, entities: [entity, score, index, word, start, end]
+  question answering    question, context, answer, score, start, end
+  masked tokens         text, masks: for each, five of [token, token_str, score]
+start and end count characters; index counts tokens.
 
 Costs are payload bytes summed over all senders. \"Online\" is what is sent once the text is there, \"offline\" what the
 helper P2 sends before. A hop is a message between P0 and P1 that had to wait for the one before it.")]
@@ -32,16 +49,19 @@ pub(crate) struct Run {
     /// Directory of a Hugging Face BERT checkpoint: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// A text; may be given several times
-    #[arg(long, value_name = "TEXT")]
-    text: Vec<String>,
-    /// A file with one text per line; empty lines are skipped
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Texts that share one request and its hops, at most
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    batch: u8,
     /// Number formats and functions
     #[arg(long, value_enum, default_value = "accurate")]
     plan: Plan,
-    /// Also tell the time that this network would add (modelled, not measured)
+    /// Scales and ranges that `ditto calibrate` wrote, or `none`; by default quantization.PLAN.json in the model's
+    /// directory if it is there
+    #[arg(long, value_name = "FILE|none")]
+    quantization: Option<PathBuf>,
+    /// Choose variants of protocols for this network, and tell the time that it would add (modelled, not measured)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
     /// Run the parties as threads of this process instead of three processes
@@ -62,6 +82,8 @@ pub(crate) struct Run {
 struct Json<'a> {
     model: String,
     plan: &'a str,
+    /// The file in use.
+    quantization: Option<PathBuf>,
     network: Network,
     results: &'a [Answer],
     reference: &'a [Answer],
@@ -98,11 +120,10 @@ struct JsonCpu {
 
 impl Run {
     pub(crate) fn run(self) -> Result<(), RunError> {
-        let mut texts = self.text.clone();
-        if let Some(file) = &self.file {
-            texts.extend(lines(file)?);
-        }
-        let task = Task::open(&self.model, self.plan, texts)?;
+        let (task, quantization) = Task::open(&self.model, self.plan, self.inputs.read()?)?
+            .batched(self.batch.into())?
+            .quantized(self.quantization.as_deref())?;
+        let task = task.with_link(self.network.link());
         let reference = task.reference()?;
         if !self.json {
             self.warn(&task);
@@ -111,13 +132,13 @@ impl Run {
         let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
         let bar = progress_bar(!self.json && std::io::stderr().is_terminal());
         let outcome =
-            run_private(&task, &launch, limits, self.testing.randomness(), &|phase| show(&bar, phase))?;
+            run_private(&task, &launch, limits, self.testing.randomness(), &|phase| advance(&bar, phase))?;
         bar.finish_and_clear();
         let modelled = self.modelled(&outcome);
         let mut out = std::io::stdout().lock();
         // A reader that stops early (head, a pager) is no failure of the run.
         let _ = if self.json {
-            writeln!(out, "{}", self.to_json(&outcome, &reference, modelled))
+            writeln!(out, "{}", self.to_json(&outcome, &reference, modelled, quantization))
         } else {
             out.write_all(self.to_text(&outcome, &reference, modelled).as_bytes())
         };
@@ -128,10 +149,11 @@ impl Run {
         eprintln!(
             "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
         );
-        if self.plan == Plan::Ditto {
+        if let Some(replaced) = self.plan.replaces() {
             eprintln!(
-                "Plan `ditto` replaces GeLU by a quadratic function: a checkpoint that was not distilled for it gives \
-                 wrong answers."
+                "Plan `{}` computes quadratic functions in place of {replaced}: a checkpoint that was not distilled for \
+                 them gives wrong answers.",
+                self.plan
             );
         }
         for i in &task.truncated {
@@ -144,11 +166,18 @@ impl Run {
             .then(|| PhaseSeconds::on(&self.network.link(), &outcome.counted).total())
     }
 
-    fn to_json(&self, outcome: &Outcome, reference: &[Answer], modelled: Option<f64>) -> String {
+    fn to_json(
+        &self,
+        outcome: &Outcome,
+        reference: &[Answer],
+        modelled: Option<f64>,
+        quantization: Option<PathBuf>,
+    ) -> String {
         let (cost, seconds) = (outcome.counted, outcome.seconds);
         let json = Json {
             model: self.model.display().to_string(),
             plan: self.plan.as_str(),
+            quantization,
             network: self.network,
             results: &outcome.answers,
             reference,
@@ -169,32 +198,10 @@ impl Run {
     fn to_text(&self, outcome: &Outcome, reference: &[Answer], modelled: Option<f64>) -> String {
         use std::fmt::Write;
         let mut out = String::new();
-        // Writing to a string cannot fail.
         for (private, float) in outcome.answers.iter().zip(reference) {
-            let _ = match (private, float) {
-                (Answer::Embedding { text, embedding }, Answer::Embedding { embedding: float, .. }) => {
-                    writeln!(
-                        out,
-                        "{text}\n  private {}\n  float   {}\n  cosine  {:.6}",
-                        head(embedding),
-                        head(float),
-                        cosine(embedding, float)
-                    )
-                }
-                (
-                    Answer::Label { text, label, score, logits },
-                    Answer::Label { label: l, score: s, logits: f, .. },
-                ) => {
-                    writeln!(
-                        out,
-                        "{text}\n  private {label} {score:.4} {}\n  float   {l} {s:.4} {}",
-                        head(logits),
-                        head(f)
-                    )
-                }
-                _ => Ok(()),
-            };
+            out += &show(private, float);
         }
+        // Writing to a string cannot fail.
         let (cost, s) = (outcome.counted, outcome.seconds);
         let megabytes = |b: u64| b as f64 / 1e6;
         let _ = writeln!(
@@ -212,7 +219,8 @@ impl Run {
             s.total
         );
         if let Some(seconds) = modelled {
-            let _ = writeln!(out, "  {}      {seconds:.2} s for transfer and latency (modelled)", self.network);
+            let _ =
+                writeln!(out, "  {}      {seconds:.2} s for transfer and latency (modelled)", self.network);
         }
         let rss = outcome.peak_rss_bytes.map(|b| format!("{:.0} MB", megabytes(b)));
         let _ = writeln!(out, "  memory   {} at most (P0, P1, P2)", rss.join(", "));
@@ -220,41 +228,15 @@ impl Run {
     }
 }
 
-fn lines(file: &Path) -> Result<Vec<String>, RunError> {
-    let content = std::fs::read_to_string(file)
-        .map_err(|source| RunError::File { file: file.display().to_string(), source })?;
-    Ok(content.lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect())
-}
-
-/// The first numbers of a vector.
-fn head(values: &[f32]) -> String {
-    let first: Vec<String> = values.iter().take(6).map(|v| format!("{v:+.4}")).collect();
-    let more = if values.len() > first.len() { ", .." } else { "" };
-    format!("[{}{more}]", first.join(", "))
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
-}
-
-fn progress_bar(visible: bool) -> ProgressBar {
-    let bar = if visible { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:30} {pos}/{len} [{elapsed}]") {
-        bar.set_style(style);
-    }
-    bar
-}
-
-fn show(bar: &ProgressBar, phase: Phase) {
+fn advance(bar: &ProgressBar, phase: Phase) {
     let (message, done, all) = match phase {
         Phase::Started(pids) => {
             tracing::info!("parties run as processes {pids:?}");
             return;
         }
         Phase::Weights(done, all) => ("sharing the weights".to_owned(), done, all),
-        Phase::Preprocess(i, n) => (format!("text {}: preprocessing", i + 1), i, n),
-        Phase::Online(i, n) => (format!("text {}: online", i + 1), i, n),
+        Phase::Preprocess(i, n) => (format!("request {}: preprocessing", i + 1), i, n),
+        Phase::Online(i, n) => (format!("request {}: online", i + 1), i, n),
     };
     bar.set_length(all as u64);
     bar.set_message(message);

@@ -3,34 +3,33 @@
 use std::path::Path;
 
 use serde::Serializer;
-use serde_json::{Map, Value};
 
-use super::json::{self, Fields};
-use super::{BertConfig, CONFIG, ConfigError, bounds};
+use super::{BertConfig, CONFIG, ConfigError, Problem, bounds, pooling};
 use crate::checkpoint::Checkpoint;
 
-/// The matrix whose presence makes a checkpoint a classifier.
-const CLASSIFIER: &str = "classifier.weight";
-/// The class of the transformers library that classifies sequences.
-const CLASSIFICATION: &str = "BertForSequenceClassification";
 /// Classes of a classifier whose configuration names none, which is why the transformers library does not write them.
 const DEFAULT_LABELS: usize = 2;
+/// Classes of the transformers library whose heads are computed.
+const HEADS: [(&str, Kind); 5] = [
+    ("BertForSequenceClassification", Kind::Classification),
+    ("BertForTokenClassification", Kind::TokenClassification),
+    ("BertForQuestionAnswering", Kind::QuestionAnswering),
+    ("BertForMaskedLM", Kind::MaskedLm),
+    // Of its two heads, only the one that predicts tokens.
+    ("BertForPreTraining", Kind::MaskedLm),
+];
 /// Classes with heads that are not computed. Their encoder alone would answer another question than
 /// the checkpoint was trained for, so they are refused rather than read as sentence embeddings.
-const OTHER_HEADS: [&str; 5] = [
-    "BertForTokenClassification",
-    "BertForQuestionAnswering",
-    "BertForMultipleChoice",
-    "BertForNextSentencePrediction",
-    "BertLMHeadModel",
-];
+const OTHER_HEADS: [&str; 3] = ["BertForMultipleChoice", "BertForNextSentencePrediction", "BertLMHeadModel"];
 
-/// The list of steps of a sentence-transformers checkpoint.
-const MODULES: &str = "modules.json";
-/// The pooling of a sentence-transformers checkpoint, where `modules.json` does not say.
-const POOLING_DIR: &str = "1_Pooling";
-/// The longest input of a sentence-transformers checkpoint.
-const SENTENCE: &str = "sentence_bert_config.json";
+/// The matrix of a classifier, of texts or of tokens.
+const CLASSIFIER: &str = "classifier.weight";
+/// The matrix that gives the logits of an answer's start and end.
+const SPAN: &str = "qa_outputs.weight";
+/// The first matrix of the head that predicts tokens.
+const TRANSFORM: &str = "cls.predictions.transform.dense.weight";
+/// Its last matrix, where it is not the table of word embeddings.
+const DECODER: &str = "cls.predictions.decoder.weight";
 
 /// What sits on top of the encoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +39,18 @@ pub enum Head {
     Classification {
         /// The names of the classes: as many as the classifier has rows.
         labels: Vec<String>,
+        /// What makes a score of a logit.
+        scores: Scores,
     },
+    /// A linear classifier on every token.
+    TokenClassification {
+        /// The names of the classes: as many as the classifier has rows.
+        labels: Vec<String>,
+    },
+    /// Two logits for every token: whether the answer starts there, and whether it ends there.
+    QuestionAnswering,
+    /// Logits of all tokens of the vocabulary in place of each masked one.
+    MaskedLm,
     /// The mean over all tokens.
     Embedding {
         /// Whether the mean is then scaled to length 1.
@@ -51,159 +61,159 @@ pub enum Head {
     },
 }
 
+/// What makes the score of a class of its logit, as in the transformers library's pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scores {
+    /// Softmax over the classes.
+    Softmax,
+    /// The logistic function: of a single class, or of classes that do not exclude each other.
+    Sigmoid,
+    /// Nothing: the logit is the score, as in a regression.
+    Logit,
+}
+
+/// Heads by what their tensors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Classification,
+    TokenClassification,
+    QuestionAnswering,
+    MaskedLm,
+}
+
+impl Kind {
+    /// The matrix that makes a head one of this kind.
+    fn tensor(self) -> &'static str {
+        match self {
+            Self::Classification | Self::TokenClassification => CLASSIFIER,
+            Self::QuestionAnswering => SPAN,
+            Self::MaskedLm => TRANSFORM,
+        }
+    }
+
+    /// The kind that the tensors of a checkpoint show. A head that predicts tokens is none: encoders keep it from
+    /// their training.
+    fn of_tensors(checkpoint: &Checkpoint) -> Option<Self> {
+        let has = |kind: &Self| checkpoint.has(kind.tensor());
+        // A classifier of tokens has no pooler.
+        let pooler = checkpoint.prefix(&["bert"]).has("pooler.dense.weight");
+        let classifier = if pooler { Self::Classification } else { Self::TokenClassification };
+        [classifier, Self::QuestionAnswering].into_iter().find(has)
+    }
+
+    /// The head with so many rows in its last matrix.
+    fn head(self, config: &BertConfig, rows: usize) -> Head {
+        let labels = || config.labels.clone().unwrap_or_else(|| numbered(rows));
+        match self {
+            Self::Classification => {
+                let labels = labels();
+                let scores = match config.problem {
+                    Some(Problem::Regression) => Scores::Logit,
+                    Some(Problem::MultiLabel) => Scores::Sigmoid,
+                    _ if labels.len() == 1 => Scores::Sigmoid,
+                    _ => Scores::Softmax,
+                };
+                Head::Classification { labels, scores }
+            }
+            Self::TokenClassification => Head::TokenClassification { labels: labels() },
+            Self::QuestionAnswering => Head::QuestionAnswering,
+            Self::MaskedLm => Head::MaskedLm,
+        }
+    }
+}
+
 impl Head {
-    /// The head that the configuration files of a checkpoint announce: it classifies if `architectures` lists
-    /// `BertForSequenceClassification`; otherwise it embeds sentences, with mean pooling and scaling to length 1 unless
-    /// the files of sentence-transformers say something else. Without labels in the configuration there are two, as in
-    /// the transformers library.
+    /// The head that the configuration files of a checkpoint announce. It is that of the class which `architectures`
+    /// lists; otherwise sentences are embedded, with mean pooling and scaling to length 1 unless the files of
+    /// sentence-transformers say something else. These files also make an embedder of a checkpoint that could predict
+    /// tokens. Without labels in the configuration there are two, as in the transformers library.
     ///
     /// # Errors
     ///
     /// For heads and poolings that are not supported.
     pub fn of_config(config: &BertConfig, dir: &Path) -> Result<Self, ConfigError> {
-        let is = |class: &str| config.architectures.iter().any(|name| name == class);
-        if let Some(other) = OTHER_HEADS.iter().find(|class| is(class)) {
-            return Err(ConfigError::Unsupported {
-                file: dir.join(CONFIG),
-                field: "architectures".to_owned(),
-                found: other.to_string(),
-                reason: format!("{CLASSIFICATION}, BertModel and sentence-transformers checkpoints are"),
-            });
+        match announced(config, dir)? {
+            Some((_, kind)) => Ok(kind.head(config, DEFAULT_LABELS)),
+            None => pooling::head(config, dir),
         }
-        if is(CLASSIFICATION) {
-            let labels = config.labels.clone().unwrap_or_else(|| numbered(DEFAULT_LABELS));
-            return Ok(Self::Classification { labels });
-        }
-        Self::embedding(config, dir)
     }
 
-    /// The head that the configuration announces ([`Head::of_config`]), checked against the tensors. A checkpoint that
-    /// has a `classifier.weight` classifies, whatever its configuration says; where that names no labels, there are as
-    /// many as the matrix has rows.
+    /// The head that the configuration announces ([`Head::of_config`]), checked against the tensors. Where none is
+    /// announced, a `classifier.weight` or `qa_outputs.weight` makes one. Where the configuration names no labels, there
+    /// are as many as the classifier has rows.
     ///
     /// # Errors
     ///
-    /// For heads and poolings that are not supported, and a classifier that is missing or does not fit.
+    /// For heads and poolings that are not supported, and tensors of a head that are missing or do not fit.
     pub fn detect(config: &BertConfig, checkpoint: &Checkpoint) -> Result<Self, ConfigError> {
         let dir = checkpoint.dir();
-        let head = Self::of_config(config, dir)?;
-        match (checkpoint.shape(CLASSIFIER), head) {
-            (Some(shape), _) => Self::classification(config, dir, shape),
-            (None, Self::Classification { .. }) => Err(ConfigError::HeadMissing {
-                dir: dir.to_owned(),
-                tensor: CLASSIFIER.to_owned(),
-                file: dir.join(CONFIG),
-                architecture: CLASSIFICATION.to_owned(),
-            }),
-            (None, head) => Ok(head),
-        }
-    }
-
-    fn classification(config: &BertConfig, dir: &Path, shape: &[usize]) -> Result<Self, ConfigError> {
-        let wrong = |expected| ConfigError::HeadShape {
+        let announced = announced(config, dir)?;
+        let Some(kind) = announced.map(|(_, kind)| kind).or_else(|| Kind::of_tensors(checkpoint)) else {
+            return pooling::head(config, dir);
+        };
+        let missing = |tensor: &str| ConfigError::HeadMissing {
             dir: dir.to_owned(),
-            tensor: CLASSIFIER.to_owned(),
-            found: shape.to_vec(),
+            tensor: tensor.to_owned(),
             file: dir.join(CONFIG),
-            expected,
+            architecture: announced.map_or("a head", |(class, _)| class).to_owned(),
         };
-        let classes = match *shape {
-            [classes, hidden] if hidden == config.hidden_size && (1..=bounds::LABELS).contains(&classes) => {
-                classes
-            }
-            _ => return Err(wrong(format!("[1 to {}, {}]", bounds::LABELS, config.hidden_size))),
-        };
-        let labels = match &config.labels {
-            Some(labels) if labels.len() == classes => labels.clone(),
-            Some(labels) => return Err(wrong(format!("{} rows, one for each of id2label", labels.len()))),
-            None => numbered(classes),
-        };
-        Ok(Self::Classification { labels })
+        let shape = checkpoint.shape(kind.tensor()).ok_or_else(|| missing(kind.tensor()))?;
+        let rows = rows(config, dir, kind, shape)?;
+        if kind == Kind::MaskedLm && !config.tie_word_embeddings && !checkpoint.has(DECODER) {
+            return Err(missing(DECODER));
+        }
+        Ok(kind.head(config, rows))
     }
+}
 
-    fn embedding(config: &BertConfig, dir: &Path) -> Result<Self, ConfigError> {
-        let (pooling, normalize) = modules(dir)?;
-        check_pooling(&dir.join(pooling).join(CONFIG), config.hidden_size)?;
-        let max_tokens = match json::read_optional(&dir.join(SENTENCE))? {
-            Some(map) => {
-                let fields = Fields::new(&dir.join(SENTENCE), map);
-                fields.optional_count("max_seq_length", 1..=bounds::POSITIONS)?
-            }
-            None => None,
-        };
-        let max_tokens = max_tokens.map(|tokens| tokens.min(config.max_position_embeddings));
-        Ok(Self::Embedding { normalize, max_tokens })
+/// The class with a head that the configuration lists.
+fn announced(config: &BertConfig, dir: &Path) -> Result<Option<(&'static str, Kind)>, ConfigError> {
+    let is = |class: &str| config.architectures.iter().any(|name| name == class);
+    if let Some(other) = OTHER_HEADS.iter().find(|class| is(class)) {
+        let known: Vec<&str> = HEADS.iter().map(|(class, _)| *class).collect();
+        return Err(ConfigError::Unsupported {
+            file: dir.join(CONFIG),
+            field: "architectures".to_owned(),
+            found: other.to_string(),
+            reason: format!("{}, BertModel and sentence-transformers checkpoints are", known.join(", ")),
+        });
+    }
+    let found = HEADS.into_iter().find(|(class, _)| is(class));
+    Ok(found.filter(|(_, kind)| *kind != Kind::MaskedLm || !pooling::is_there(dir)))
+}
+
+/// The rows of the matrix that makes a head, which must fit the configuration.
+fn rows(config: &BertConfig, dir: &Path, kind: Kind, shape: &[usize]) -> Result<usize, ConfigError> {
+    let hidden = config.hidden_size;
+    let wrong = |expected| ConfigError::HeadShape {
+        dir: dir.to_owned(),
+        tensor: kind.tensor().to_owned(),
+        found: shape.to_vec(),
+        file: dir.join(CONFIG),
+        expected,
+    };
+    let (allowed, expected) = match kind {
+        Kind::Classification | Kind::TokenClassification => {
+            (1..=bounds::LABELS, format!("[1 to {}, {hidden}]", bounds::LABELS))
+        }
+        Kind::QuestionAnswering => (2..=2, format!("[2, {hidden}]")),
+        Kind::MaskedLm => (hidden..=hidden, format!("[{hidden}, {hidden}]")),
+    };
+    let rows = match *shape {
+        [rows, columns] if columns == hidden && allowed.contains(&rows) => rows,
+        _ => return Err(wrong(expected)),
+    };
+    match &config.labels {
+        Some(labels) if kind.tensor() == CLASSIFIER && labels.len() != rows => {
+            Err(wrong(format!("{} rows, one for each of id2label", labels.len())))
+        }
+        _ => Ok(rows),
     }
 }
 
 /// Labels as the transformers library makes them up.
 pub(super) fn numbered(classes: usize) -> Vec<String> {
     (0..classes).map(|class| format!("LABEL_{class}")).collect()
-}
-
-/// Reads the steps of a sentence-transformers checkpoint: where the pooling is configured, and
-/// whether scaling to length 1 follows. Without the file, it does.
-fn modules(dir: &Path) -> Result<(String, bool), ConfigError> {
-    let file = dir.join(MODULES);
-    let Some(modules) = json::read_optional::<Vec<Map<String, Value>>>(&file)? else {
-        return Ok((POOLING_DIR.to_owned(), true));
-    };
-    let modules: Vec<_> = modules.into_iter().map(|map| Fields::new(&file, map)).collect();
-    let mut pooling = None;
-    let mut normalize = false;
-    for (place, module) in modules.iter().enumerate() {
-        let class = module.text("type")?.ok_or_else(|| module.missing("type"))?;
-        // The module's path in Python differs between versions; its last part is the class.
-        let class = class.rsplit('.').next().unwrap_or_default();
-        match (place, class) {
-            (0, "Transformer") => {
-                if !module.text("path")?.unwrap_or_default().is_empty() {
-                    return Err(module.unsupported("path", "the encoder must be in the directory itself"));
-                }
-            }
-            (1, "Pooling") => {
-                let path = module.text("path")?.unwrap_or(POOLING_DIR);
-                let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-                if path.is_empty() || !plain {
-                    return Err(module.wrong("path", "the plain name of a directory"));
-                }
-                pooling = Some(path.to_owned());
-            }
-            (2, "Normalize") => normalize = true,
-            _ => {
-                return Err(
-                    module.unsupported("type", "Transformer, Pooling and then Normalize are, in this order")
-                );
-            }
-        }
-    }
-    let pooling = pooling.ok_or_else(|| ConfigError::MissingField {
-        file,
-        field: "a module of type Transformer, and one of type Pooling after it".to_owned(),
-    })?;
-    Ok((pooling, normalize))
-}
-
-/// Checks that a pooling configuration says "mean", and nothing else. Absence means the same.
-fn check_pooling(file: &Path, hidden_size: usize) -> Result<(), ConfigError> {
-    let Some(map) = json::read_optional(file)? else { return Ok(()) };
-    let fields = Fields::new(file, map);
-    // Newer versions of sentence-transformers have one field, older ones a flag for each mode.
-    if !matches!(fields.text("pooling_mode")?, None | Some("mean")) {
-        return Err(fields.unsupported("pooling_mode", "only \"mean\" is"));
-    }
-    for field in fields.map.keys() {
-        let mean = field == "pooling_mode_mean_tokens";
-        if field.starts_with("pooling_mode_") && fields.flag(field)? != mean {
-            return Err(fields.unsupported(field, "mean pooling alone is"));
-        }
-    }
-    match fields.optional_count("word_embedding_dimension", 1..=bounds::HIDDEN)? {
-        Some(width) if width != hidden_size => {
-            Err(fields.wrong("word_embedding_dimension", format!("hidden_size, which is {hidden_size}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Writes labels as `id2label` has them: an object with numbers as keys.

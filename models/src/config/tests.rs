@@ -3,7 +3,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Activation, BertConfig, ConfigError, Head};
+use super::{Activation, BertConfig, ConfigError, Head, Scores};
 use crate::checkpoint::Checkpoint;
 use crate::synthetic::{Synthetic, SyntheticHead};
 
@@ -70,6 +70,8 @@ fn reads_a_real_configuration() {
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,
         pad_token_id: 0,
+        tie_word_embeddings: true,
+        problem: None,
         labels: None,
     };
     assert_eq!(config, expected);
@@ -209,7 +211,10 @@ const CLASSIFIER: SyntheticHead = SyntheticHead::Classification { labels: 3 };
 
 #[test]
 fn detects_classifiers() {
-    let labels = |names: [&str; 3]| Head::Classification { labels: names.map(str::to_owned).to_vec() };
+    let labels = |names: [&str; 3]| Head::Classification {
+        labels: names.map(str::to_owned).to_vec(),
+        scores: Scores::Softmax,
+    };
     assert_eq!(detect(CLASSIFIER, &[]).unwrap(), labels(["LABEL_0", "LABEL_1", "LABEL_2"]));
     let named = json!({ "id2label": { "0": "a", "1": "b", "2": "c" }, "architectures": null });
     assert_eq!(detect(CLASSIFIER, &[("config.json", named)]).unwrap(), labels(["a", "b", "c"]));
@@ -232,8 +237,101 @@ fn detects_classifiers() {
     assert!(message(detect(CLASSIFIER, &[("config.json", wide)])).contains(", 64]"));
     let lost = json!({ "architectures": ["BertForSequenceClassification"] });
     assert!(message(detect(SyntheticHead::Embedding, &[("config.json", lost)])).contains("no tensor"));
-    let other = json!({ "architectures": ["BertForTokenClassification"] });
-    assert!(message(detect(CLASSIFIER, &[("config.json", other)])).contains("BertForTokenClassification"));
+    let other = json!({ "architectures": ["BertForMultipleChoice"] });
+    assert!(message(detect(CLASSIFIER, &[("config.json", other)])).contains("BertForMultipleChoice"));
+}
+
+#[test]
+fn scores_classes_as_they_were_trained() {
+    let scores = |labels: usize, problem: Value| {
+        let change = json!({ "problem_type": problem });
+        match detect(SyntheticHead::Classification { labels }, &[("config.json", change)]).unwrap() {
+            Head::Classification { scores, .. } => scores,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(scores(2, Value::Null), Scores::Softmax);
+    assert_eq!(scores(2, json!("single_label_classification")), Scores::Softmax);
+    assert_eq!(scores(1, Value::Null), Scores::Sigmoid);
+    assert_eq!(scores(2, json!("multi_label_classification")), Scores::Sigmoid);
+    assert_eq!(scores(1, json!("regression")), Scores::Logit);
+    let text = message(with("problem_type", json!("ranking")));
+    assert!(text.contains("problem_type \"ranking\" is not supported"), "{text}");
+}
+
+#[test]
+fn detects_heads_on_every_token() {
+    let tokens = SyntheticHead::TokenClassification { labels: 3 };
+    let labels = |names: [&str; 3]| Head::TokenClassification { labels: names.map(str::to_owned).to_vec() };
+    let named = json!({ "id2label": { "0": "O", "1": "B-PER", "2": "I-PER" } });
+    assert_eq!(detect(tokens.clone(), &[("config.json", named)]).unwrap(), labels(["O", "B-PER", "I-PER"]));
+    // Without a pooler, a classifier is one of tokens.
+    let silent = || json!({ "architectures": null });
+    let found = detect(tokens.clone(), &[("config.json", silent())]).unwrap();
+    assert_eq!(found, labels(["LABEL_0", "LABEL_1", "LABEL_2"]));
+    let two = json!({ "id2label": { "0": "a", "1": "b" } });
+    assert!(
+        message(detect(tokens.clone(), &[("config.json", two)])).contains("2 rows, one for each of id2label")
+    );
+
+    let answers = SyntheticHead::QuestionAnswering;
+    assert_eq!(detect(answers.clone(), &[("config.json", silent())]).unwrap(), Head::QuestionAnswering);
+    let spans = json!({ "architectures": ["BertForQuestionAnswering"] });
+    let text = message(detect(tokens, &[("config.json", spans.clone())]));
+    assert!(text.contains("no tensor \"qa_outputs.weight\""), "{text}");
+    assert!(text.contains("BertForQuestionAnswering"), "{text}");
+}
+
+#[test]
+fn detects_the_prediction_of_masked_tokens() {
+    let masked = |tied| SyntheticHead::MaskedLm { tied };
+    assert_eq!(detect(masked(true), &[]).unwrap(), Head::MaskedLm);
+    assert_eq!(detect(masked(false), &[]).unwrap(), Head::MaskedLm);
+    let training = json!({ "architectures": ["BertForPreTraining"] });
+    assert_eq!(detect(masked(true), &[("config.json", training)]).unwrap(), Head::MaskedLm);
+    let untied = json!({ "tie_word_embeddings": false });
+    let text = message(detect(masked(true), &[("config.json", untied)]));
+    assert!(text.contains("no tensor \"cls.predictions.decoder.weight\""), "{text}");
+    // Encoders keep this head from their training; without its name, or as part of an embedder, it does not count.
+    let embedding = |normalize| Head::Embedding { normalize, max_tokens: None };
+    let silent = json!({ "architectures": null });
+    assert_eq!(detect(masked(true), &[("config.json", silent)]).unwrap(), embedding(true));
+    let pools = modules(&[("", "Transformer"), ("1_Pooling", "Pooling")]);
+    assert_eq!(detect(masked(true), &[pools]).unwrap(), embedding(false));
+    let wide = json!({ "hidden_size": 64 });
+    assert!(message(detect(masked(true), &[("config.json", wide)])).contains("needs [64, 64]"));
+}
+
+#[test]
+fn announces_the_head_without_a_checkpoint() {
+    let head = |architectures: &[&str], labels: Option<&[&str]>| {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let config = BertConfig {
+            architectures: owned(architectures),
+            labels: labels.map(owned),
+            ..BertConfig::tiny()
+        };
+        Head::of_config(&config, TempDir::new().unwrap().path())
+    };
+    let labels = |names: &[&str]| Head::Classification {
+        labels: names.iter().map(|n| n.to_string()).collect(),
+        scores: Scores::Softmax,
+    };
+    let class = "BertForSequenceClassification";
+    assert_eq!(head(&[class], Some(&["a", "b", "c"])).unwrap(), labels(&["a", "b", "c"]));
+    assert_eq!(head(&[class], None).unwrap(), labels(&["LABEL_0", "LABEL_1"]));
+    let two = ["LABEL_0", "LABEL_1"].map(str::to_owned).to_vec();
+    assert_eq!(
+        head(&["BertForTokenClassification"], None).unwrap(),
+        Head::TokenClassification { labels: two }
+    );
+    assert_eq!(head(&["BertForQuestionAnswering"], None).unwrap(), Head::QuestionAnswering);
+    assert_eq!(head(&["BertForMaskedLM"], None).unwrap(), Head::MaskedLm);
+    assert_eq!(head(&["BertForPreTraining"], None).unwrap(), Head::MaskedLm);
+    let embedding = Head::Embedding { normalize: true, max_tokens: None };
+    assert_eq!(head(&["BertModel"], None).unwrap(), embedding);
+    assert_eq!(head(&[], None).unwrap(), embedding);
+    assert!(message(head(&["BertForMultipleChoice"], None)).contains("BertForMultipleChoice"));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use ditto_core::session::{Client, Manifest, SecureModel, program, request_cost, 
 use serde::Serialize;
 
 use super::launch::Parties;
-use super::{Answer, Launch, RunError, Task};
+use super::{Launch, RunError, Task};
+use crate::answer::Answer;
 use crate::model::{Request, Visit};
 
 /// Seconds of each phase, as the client saw them.
@@ -133,7 +134,7 @@ impl Visit for Drive<'_> {
             counted.online += client.input_bytes::<M>(x);
             counted.hops += reports[0].hops.max(reports[1].hops);
             metered += request_cost(model, request)?;
-            answers.push(task.answer(i, y.data()));
+            answers.extend(task.answers(i, y.data()));
         }
         client.close()?;
         parties.owner.iter().try_for_each(|l| l.close()).map_err(ditto_core::Error::from)?;

@@ -1,17 +1,23 @@
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ditto_core::session::{Floats, SecureModel, clear};
+use ditto_core::Settings;
+use ditto_core::net::Link;
+use ditto_core::session::{Floats, Manifest, SecureModel, clear, program};
 use ditto_core::tensor::Array;
-use serde::Serialize;
+use rayon::prelude::*;
 
 use super::{Job, RunError};
+use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::config::{BertConfig, Head};
 use crate::embeddings::{BertFloats, Embeddings};
+use crate::input::{Input, Prepared, Preparer};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
+use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
 use crate::text::Tokenizer;
 
 /// A checkpoint and texts, with what client and owner know of them.
@@ -23,77 +29,128 @@ pub struct Task {
     pub head: Head,
     /// What the parties are told.
     pub job: Job,
-    /// The texts.
-    pub texts: Vec<String>,
-    /// Their summed embeddings, [tokens, hidden] each.
+    /// The texts, as the model takes them.
+    pub texts: Vec<Prepared>,
+    /// The summed embeddings of every request, [rows, hidden] each.
     pub inputs: Vec<Array<f32>>,
+    /// Line of each text in its file, from 1; texts given otherwise count on.
+    pub lines: Vec<usize>,
     /// Texts (from 1) that lost their end because the model takes no longer ones.
     pub truncated: Vec<usize>,
-}
-
-/// An answer to one text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// Of a sentence embedding.
-    Embedding {
-        /// The text.
-        text: String,
-        /// The embedding.
-        embedding: Vec<f32>,
-    },
-    /// Of a classification.
-    Label {
-        /// The text.
-        text: String,
-        /// Name of the most likely class.
-        label: String,
-        /// Its probability.
-        score: f32,
-        /// Logits of all classes.
-        logits: Vec<f32>,
-    },
-}
-
-impl Answer {
-    /// The numbers that the model gave.
-    pub fn values(&self) -> &[f32] {
-        match self {
-            Self::Embedding { embedding, .. } => embedding,
-            Self::Label { logits, .. } => logits,
-        }
-    }
+    tokenizer: Tokenizer,
 }
 
 impl Task {
-    /// Opens a checkpoint and encodes texts.
-    pub fn open(dir: &Path, plan: Plan, texts: Vec<String>) -> Result<Self, RunError> {
+    /// Opens a checkpoint and encodes texts, with a request for each.
+    pub fn open<I: Into<Input>>(
+        dir: &Path,
+        plan: Plan,
+        texts: impl IntoIterator<Item = I>,
+    ) -> Result<Self, RunError> {
         let config = BertConfig::open(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
         let head = Head::detect(&config, &checkpoint)?;
         let tokenizer = Tokenizer::open(dir).and_then(|t| t.for_model(&config));
-        let tokenizer = tokenizer.map_err(|source| RunError::Text { index: 0, source })?;
+        let tokenizer = tokenizer.map_err(|source| RunError::Text { index: 0, source: source.into() })?;
         let embeddings = Embeddings::open(&checkpoint, &config)?;
-        let limit = match &head {
-            Head::Embedding { max_tokens: Some(n), .. } => *n,
-            _ => config.max_position_embeddings,
+
+        let preparer = Preparer::new(&tokenizer, &head, &config);
+        let prepare = |(i, text): (usize, I)| {
+            preparer.prepare(text.into()).map_err(|source| RunError::Text { index: i + 1, source })
         };
+        let texts: Vec<Prepared> = texts.into_iter().enumerate().map(prepare).collect::<Result<_, _>>()?;
         if texts.is_empty() {
             return Err(RunError::NoText);
         }
-        let (mut inputs, mut truncated) = (Vec::new(), Vec::new());
-        for (i, text) in texts.iter().enumerate() {
-            let encoded =
-                tokenizer.encode(text, limit).map_err(|source| RunError::Text { index: i + 1, source })?;
-            if encoded.truncated {
-                truncated.push(i + 1);
-            }
-            inputs.push(embeddings.sum(&encoded)?);
-        }
-        let requests = inputs.iter().map(|x| Request { tokens: x.shape().dims()[0] }).collect();
+        let inputs = texts.iter().map(|text| embeddings.sum(&text.encoded, &text.masks));
+        let inputs = inputs.collect::<ditto_core::Result<_>>()?;
+        let truncated = texts.iter().enumerate().filter(|(_, text)| text.encoded.truncated);
         let architecture = Architecture::new(&config, &head);
-        let job = Job { model: ModelSpec { plan, architecture, settings: Arc::default() }, requests };
-        Ok(Self { checkpoint, head, job, texts, inputs, truncated })
+        let job = Job {
+            model: ModelSpec { plan, architecture, settings: Arc::default() },
+            requests: texts.chunks(1).map(request).collect(),
+        };
+        Ok(Self {
+            truncated: truncated.map(|(i, _)| i + 1).collect(),
+            checkpoint,
+            head,
+            job,
+            lines: (1..=texts.len()).collect(),
+            texts,
+            inputs,
+            tokenizer,
+        })
+    }
+
+    /// The same with requests of up to `size` texts, which share hops.
+    pub fn batched(self, size: usize) -> Result<Self, RunError> {
+        // One text after the other, whatever requests they were in.
+        let width = self.job.model.architecture.hidden_size;
+        let mut numbers = self.inputs.into_iter().flat_map(Array::into_vec);
+        let (mut requests, mut inputs) = (Vec::new(), Vec::new());
+        for texts in self.texts.chunks(size.clamp(1, Request::TEXTS)) {
+            let request = request(texts);
+            let rows = request.rows();
+            inputs.push(Array::new([rows, width], numbers.by_ref().take(rows * width).collect())?);
+            requests.push(request);
+        }
+        Ok(Self { job: Job { requests, ..self.job }, inputs, ..self })
+    }
+
+    /// The same with the lines of a file that the texts came from.
+    #[must_use]
+    pub fn with_lines(self, lines: Vec<usize>) -> Self {
+        Self { lines, ..self }
+    }
+
+    /// The same under other settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Arc<Settings>) -> Self {
+        Self { job: self.job.with_settings(settings), ..self }
+    }
+
+    /// The same with variants of protocols for a link.
+    #[must_use]
+    pub fn with_link(self, link: Link) -> Self {
+        let settings = self.job.model.settings.with_link(link);
+        self.with_settings(Arc::new(settings))
+    }
+
+    /// The same with the scales and ranges that an option names: see [`QuantizationFile::find`]. Also returns the file's
+    /// path.
+    pub fn quantized(self, option: Option<&Path>) -> Result<(Self, Option<PathBuf>), RunError> {
+        let (dir, plan) = (self.checkpoint.dir().to_owned(), self.job.model.plan);
+        let Some((path, file)) = QuantizationFile::find(&dir, plan, option)? else { return Ok((self, None)) };
+        if file.weights_sha256 != weights_digest(&self.checkpoint)? {
+            return Err(QuantizationError::Weights { file: path, dir }.into());
+        }
+        let task = self.with_settings(file.settings());
+        task.knows(&path)?;
+        Ok((task, Some(path)))
+    }
+
+    /// Refuses settings of weights and steps that the model does not have: they would be taken for granted.
+    fn knows(&self, path: &Path) -> Result<(), RunError> {
+        struct Names<'a>(&'a Request);
+        impl Visit for Names<'_> {
+            type Out = ditto_core::Result<(HashSet<String>, HashSet<String>)>;
+            fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
+                let weights = Manifest::of(model)?.0.into_iter().map(|e| e.name).collect();
+                let (program, _, _) = program(model, self.0)?;
+                Ok((weights, program.steps.names().iter().cloned().collect()))
+            }
+        }
+        let Some(request) = self.job.requests.first() else { return Ok(()) };
+        let (weights, steps) = self.job.model.with_model(Names(request))?;
+        let quantization = &self.job.model.settings.quantization;
+        let weight = quantization.weights.keys().find(|w| !weights.contains(*w)).map(|w| ("weight", w));
+        let step = quantization.steps.keys().find(|s| !steps.contains(*s)).map(|s| ("step", s));
+        match weight.or(step) {
+            None => Ok(()),
+            Some((what, name)) => {
+                Err(QuantizationError::Unknown { file: path.to_owned(), what, name: name.clone() }.into())
+            }
+        }
     }
 
     /// The weights as floats.
@@ -108,32 +165,36 @@ impl Task {
             type Out = ditto_core::Result<Vec<Array<f32>>>;
             fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
                 let f = clear(model, self.0)?;
-                self.1.iter().zip(self.2).map(|(request, x)| f(request, x.clone())).collect()
+                self.1.par_iter().zip(self.2).map(|(request, x)| f(request, x.clone())).collect()
             }
         }
         let floats = self.floats();
-        // The plan's formats do not matter in floats; its activation must be the checkpoint's own.
+        // The plan's formats do not matter in floats; its functions must be the checkpoint's own.
         let model = ModelSpec { plan: Plan::Accurate, ..self.job.model.clone() };
         let outputs = model.with_model(Reference(&floats, &self.job.requests, &self.inputs))?;
-        Ok(outputs.iter().enumerate().map(|(i, y)| self.answer(i, y.data())).collect())
+        Ok(outputs.iter().enumerate().flat_map(|(i, y)| self.answers(i, y.data())).collect())
     }
 
-    /// What the model's output says of text `i`.
-    pub fn answer(&self, i: usize, output: &[f32]) -> Answer {
-        let text = self.texts[i].clone();
-        match &self.head {
-            Head::Embedding { .. } => Answer::Embedding { text, embedding: output.to_vec() },
-            Head::Classification { labels } => {
-                let top = output.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let best = output.iter().position(|&v| v == top).unwrap_or(0);
-                let sum: f32 = output.iter().map(|v| (v - top).exp()).sum();
-                Answer::Label {
-                    text,
-                    label: labels.get(best).cloned().unwrap_or_default(),
-                    score: 1.0 / sum,
-                    logits: output.to_vec(),
-                }
-            }
-        }
+    /// What the model's output says of the texts of request `i`.
+    pub fn answers(&self, i: usize, output: &[f32]) -> Vec<Answer> {
+        let architecture = &self.job.model.architecture;
+        let before: usize = self.job.requests[..i].iter().map(|request| request.tokens.len()).sum();
+        let mut rest = output;
+        let rows = self.job.requests[i].outputs(&architecture.head);
+        let read = |(text, rows): (&Prepared, usize)| {
+            let (own, others) = rest.split_at((rows * architecture.outputs()).min(rest.len()));
+            rest = others;
+            Answer::read(&self.head, &self.tokenizer, text, own)
+        };
+        self.texts[before..].iter().zip(rows).map(read).collect()
+    }
+}
+
+/// The request of texts together.
+fn request(texts: &[Prepared]) -> Request {
+    let masks = texts.iter().map(|text| text.masks.len());
+    Request {
+        tokens: texts.iter().map(|text| text.encoded.len()).collect(),
+        masks: masks.filter(|&masks| masks > 0).collect(),
     }
 }

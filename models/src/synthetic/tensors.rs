@@ -104,10 +104,24 @@ pub(super) fn all(spec: &Synthetic) -> Vec<Tensor> {
         list.linear(&format!("{layer}.output.dense"), hidden, inner);
         list.norm(&format!("{layer}.output.LayerNorm"));
     }
-    list.linear("pooler.dense", hidden, hidden);
-    if let SyntheticHead::Classification { labels } = spec.head {
-        list.push("classifier.weight", "classifier.weight".to_owned(), &[labels, hidden], 0.0);
-        list.push("classifier.bias", "classifier.bias".to_owned(), &[labels], 0.0);
+    // Heads that read every token come without a pooler.
+    if matches!(spec.head, SyntheticHead::Classification { .. } | SyntheticHead::Embedding) {
+        list.linear("pooler.dense", hidden, hidden);
+    }
+    match spec.head {
+        SyntheticHead::Classification { labels } | SyntheticHead::TokenClassification { labels } => {
+            list.head("classifier", labels, hidden);
+        }
+        SyntheticHead::QuestionAnswering => list.head("qa_outputs", 2, hidden),
+        SyntheticHead::MaskedLm { tied } => {
+            list.head("cls.predictions.transform.dense", hidden, hidden);
+            list.norm_at("cls.predictions.transform.LayerNorm", "");
+            list.root("cls.predictions.bias", &[config.vocab_size]);
+            if !tied {
+                list.root("cls.predictions.decoder.weight", &[config.vocab_size, hidden]);
+            }
+        }
+        SyntheticHead::Embedding => {}
     }
     list.tensors
 }
@@ -123,11 +137,25 @@ impl List<'_> {
         self.bert(&format!("{name}.bias"), &[rows]);
     }
 
+    /// A linear layer of a head, whose names have no prefix.
+    fn head(&mut self, name: &str, rows: usize, columns: usize) {
+        self.root(&format!("{name}.weight"), &[rows, columns]);
+        self.root(&format!("{name}.bias"), &[rows]);
+    }
+
     fn norm(&mut self, name: &str) {
+        self.norm_at(name, &self.prefixed(""));
+    }
+
+    fn norm_at(&mut self, name: &str, prefix: &str) {
         let (weight, bias) = if self.spec.old_names { ("gamma", "beta") } else { ("weight", "bias") };
         let shape = [self.spec.config.hidden_size];
-        self.push(&format!("{name}.weight"), self.prefixed(&format!("{name}.{weight}")), &shape, 1.0);
-        self.push(&format!("{name}.bias"), self.prefixed(&format!("{name}.{bias}")), &shape, 0.0);
+        self.push(&format!("{name}.weight"), format!("{prefix}{name}.{weight}"), &shape, 1.0);
+        self.push(&format!("{name}.bias"), format!("{prefix}{name}.{bias}"), &shape, 0.0);
+    }
+
+    fn root(&mut self, name: &str, shape: &[usize]) {
+        self.push(name, name.to_owned(), shape, 0.0);
     }
 
     fn bert(&mut self, name: &str, shape: &[usize]) {

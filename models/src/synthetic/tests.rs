@@ -4,10 +4,19 @@ use tempfile::TempDir;
 
 use super::{Dtype, Synthetic, SyntheticError, SyntheticHead};
 use crate::checkpoint::Checkpoint;
-use crate::config::{BertConfig, Head};
+use crate::config::{BertConfig, Head, Scores};
 use crate::text::Tokenizer;
 
 const CLASSIFIER: SyntheticHead = SyntheticHead::Classification { labels: 3 };
+
+const HEADS: [SyntheticHead; 6] = [
+    CLASSIFIER,
+    SyntheticHead::TokenClassification { labels: 3 },
+    SyntheticHead::QuestionAnswering,
+    SyntheticHead::MaskedLm { tied: true },
+    SyntheticHead::MaskedLm { tied: false },
+    SyntheticHead::Embedding,
+];
 
 fn write(spec: &Synthetic) -> (TempDir, Checkpoint) {
     let dir = TempDir::new().unwrap();
@@ -70,27 +79,29 @@ fn draws_normal_numbers() {
 #[test]
 fn is_readable_as_a_whole() {
     let config = BertConfig { vocab_size: 1000, ..BertConfig::tiny() };
-    for (head, labels) in [(CLASSIFIER, 3), (SyntheticHead::Embedding, 0)] {
-        let (dir, checkpoint) = write(&Synthetic::new(config.clone(), head, 5));
+    for head in HEADS {
+        let (dir, checkpoint) = write(&Synthetic::new(config.clone(), head.clone(), 5));
         let read = BertConfig::open(dir.path()).unwrap();
         assert_eq!(
             read,
             BertConfig {
                 architectures: read.architectures.clone(),
                 labels: read.labels.clone(),
+                tie_word_embeddings: head != SyntheticHead::MaskedLm { tied: false },
                 ..config.clone()
             }
         );
-        match Head::detect(&read, &checkpoint).unwrap() {
-            Head::Classification { labels: names } => {
-                assert_eq!(names.len(), labels);
-                checkpoint.tensor("classifier.weight", &[3, 32]).unwrap();
-                checkpoint.tensor("classifier.bias", &[3]).unwrap();
-            }
-            Head::Embedding { normalize, max_tokens } => {
-                assert_eq!((labels, normalize, max_tokens), (0, true, None))
-            }
-        }
+        let found = Head::detect(&read, &checkpoint).unwrap();
+        assert_eq!(found, Head::of_config(&read, dir.path()).unwrap());
+        let labels = ["LABEL_0", "LABEL_1", "LABEL_2"].map(str::to_owned).to_vec();
+        let expected = match head {
+            SyntheticHead::Classification { .. } => Head::Classification { labels, scores: Scores::Softmax },
+            SyntheticHead::TokenClassification { .. } => Head::TokenClassification { labels },
+            SyntheticHead::QuestionAnswering => Head::QuestionAnswering,
+            SyntheticHead::MaskedLm { .. } => Head::MaskedLm,
+            SyntheticHead::Embedding => Head::Embedding { normalize: true, max_tokens: None },
+        };
+        assert_eq!(found, expected);
         let tokenizer = Tokenizer::open(dir.path()).unwrap().for_model(&read).unwrap();
         assert_eq!(tokenizer.id("[unused0]").is_some(), tokenizer.token(999).is_some());
         assert!(tokenizer.token(1000).is_none());

@@ -100,6 +100,36 @@ fn encodes_pairs() {
 }
 
 #[test]
+fn cuts_off_the_context_and_never_the_question() {
+    let tokenizer = tokenizer();
+    let (cat, dog) = (tokenizer.id("cat").unwrap(), tokenizer.id("dog").unwrap());
+    let encoded = tokenizer.encode_question("cat cat cat", &"dog ".repeat(9), 8).unwrap();
+    assert_eq!(encoded.ids, [CLS, cat, cat, cat, SEP, dog, dog, SEP]);
+    assert!(encoded.truncated);
+    let error = tokenizer.encode_question("cat cat cat", "dog", 6).unwrap_err();
+    assert!(matches!(error, TextError::QuestionTooLong { tokens: 3, max_tokens: 6 }), "{error}");
+    assert!(!tokenizer.encode_question("cat cat cat", "dog", 7).unwrap().truncated);
+}
+
+#[test]
+fn knows_where_tokens_come_from() {
+    let tokenizer = tokenizer();
+    // Characters, not bytes: each accented letter has two of these.
+    let encoded = tokenizer.encode_pair("éé dogs", "[MASK] in a", 64).unwrap();
+    let tokens: Vec<_> = encoded.ids.iter().map(|&id| tokenizer.token(id).unwrap()).collect();
+    assert_eq!(tokens, ["[CLS]", "e", "##e", "dog", "##s", "[SEP]", "[MASK]", "in", "a", "[SEP]"]);
+    let at = |i: usize| encoded.origins[i].as_ref().map(|o| (o.text, o.chars.clone()));
+    let expected = [(0, 0..1), (0, 1..2), (0, 3..6), (0, 6..7)].map(Some);
+    assert_eq!([at(1), at(2), at(3), at(4)], expected);
+    assert_eq!((at(0), at(5), at(9)), (None, None, None));
+    assert_eq!((at(6), at(8)), (Some((1, 0..6)), Some((1, 10..11))));
+    assert_eq!((encoded.word_chars(1), encoded.word_chars(4)), (Some(0..2), Some(3..7)));
+    assert_eq!((encoded.word_chars(8), encoded.word_chars(0)), (Some(10..11), None));
+    assert_eq!(encoded.places(tokenizer.id("[MASK]").unwrap()), [6]);
+    assert_eq!(super::excerpt("éé dogs", &(1..5)), "é do");
+}
+
+#[test]
 fn refuses_texts_without_tokens_and_endless_ones() {
     let tokenizer = tokenizer();
     for text in ["", "   ", "\n\t", "\0\u{7}", "\u{a0}"] {

@@ -11,6 +11,8 @@ fn tensors(x: &Tensor<A>, table: &[usize]) -> Tensor<A> {
     let d = x * 0.5;
     let e = -x;
     let f = x & x;
+    let g = x - 1;
+    let h = x % x;
     a
 }
 

@@ -17,6 +17,10 @@ struct Keys<E: Engine, F: ditto_core::Fixed> {
     #[weights(count = 3)]
     layer: Linear<E, F, F>,
     head: Option<Linear<E, F, F>>,
+    #[weights(when = true)]
+    tail: Linear<E, F, F>,
+    #[weights(count = 3, when = true)]
+    both: Vec<Linear<E, F, F>>,
 }
 
 #[derive(Weights)]
@@ -32,6 +36,16 @@ struct Positions<E: Engine>(E);
 #[weights(config = Config)]
 enum Either<E: Engine> {
     A(E),
+}
+
+#[derive(Weights)]
+#[weights(config = Config)]
+struct Nothing;
+
+#[derive(Weights)]
+#[weights(config = Config)]
+union Bytes<E: Engine> {
+    a: std::mem::ManuallyDrop<E>,
 }
 
 fn main() {}

@@ -1,11 +1,18 @@
 //! Softmax times values.
 
 use super::*;
-use crate::nn::compose::softmax_attend;
+use crate::engine::Clear;
+use crate::fixed::Z;
+use crate::nn::compose::{Format, Fractional, softmax_attend};
+use crate::nn::{Engine, Softmax as Kind};
+use crate::tensor::Array;
 
 case!(Softmax[] { f: u32, vf: u32, out: u32 }: u64 => u32, |c, ctx, x| {
     let scores = P::additive(ctx, &P::reduce::<u64, u32>(&x[0], 32)?)?;
-    softmax_attend::<P, u32, u64, u32>(&ctx.step("softmax")?, &scores, c.f, &x[1], c.vf, c.out, 32)
+    let scores = Fractional { share: &scores, fraction: c.f };
+    let values = Fractional { share: &x[1], fraction: c.vf };
+    let out = Format { fraction: c.out, width: 32 };
+    softmax_attend::<P, u32, u64, u32>(&ctx.step("softmax")?, Kind::Exact, scores, values, out)
 });
 
 /// Scores [q, n] and values [n, d] through the protocol; the worst error in units of 2^-out.
@@ -77,4 +84,151 @@ fn attention_that_cannot_be() {
     assert!(crate::testing::run(&Softmax::new(12, 10, 10), &inputs(0), 1).is_err(), "no keys");
     assert!(crate::testing::run(&Softmax::new(28, 10, 10), &inputs(2), 1).is_err(), "too small a ring");
     assert!(crate::testing::run(&Softmax::new(16, 24, 10), &inputs(16), 1).is_err(), "values too wide");
+}
+
+case!(OneRing[] { kind: Kind, f: u32, vf: u32, out: Format }: u64 => u64, |c, ctx, x| {
+    let scores = P::additive(ctx, &x[0])?;
+    let scores = Fractional { share: &scores, fraction: c.f };
+    let values = Fractional { share: &x[1], fraction: c.vf };
+    softmax_attend::<P, u64, u64, u64>(&ctx.step("softmax")?, c.kind, scores, values, c.out)
+});
+
+/// A softmax in Z_{2^64} with F fractional bits, scores un-rescaled.
+fn one_ring(kind: Kind, fraction: u32) -> OneRing {
+    OneRing::new(kind, 2 * fraction, fraction, Format { fraction, width: 64 })
+}
+
+/// What the float reference says of scores [q, n] and values [n, d].
+fn clear(case: &OneRing, [q, n, d]: [usize; 3], scores: &[i64], values: &[i64]) -> Vec<f32> {
+    let floats = |x: &[i64], f: u32| x.iter().map(|&v| (v as f64 / f64::from(f).exp2()) as f32).collect();
+    let scores = Array::new([q, n], floats(scores, case.f)).expect("fits");
+    let values = Array::new([n, d], floats(values, case.vf)).expect("fits");
+    let attend = |ctx: &crate::ctx::Ctx<'_, Clear>| {
+        Clear::softmax_attend::<Z<64>, Z<64>, Z<64>>(ctx, case.kind, &scores, 0, &values, 0, 0)
+    };
+    Clear::run(attend).expect("runs").into_vec()
+}
+
+/// Three parties against the reference, and against simulation; the worst difference to the reference.
+fn one_ring_error(case: &OneRing, [q, n, d]: [usize; 3], scores: &[i64], values: &[i64], near: f64) -> f64 {
+    let inputs = [Input::shaped(64, &[q, n], scores.to_vec()), Input::shaped(64, &[n, d], values.to_vec())];
+    let unit = f64::from(case.out.fraction).exp2();
+    let out = check(case, &inputs, (near * unit) as i64);
+    let log_n = n.next_power_of_two().trailing_zeros();
+    assert_eq!(out.counted.hops, if case.kind == Kind::TwoQuad { 10 } else { 4 * log_n + 11 });
+    let want = clear(case, [q, n, d], scores, values);
+    let error = |(y, w): (&i64, &f32)| (*y as f64 / unit - f64::from(*w)).abs();
+    out.values.iter().zip(&want).map(error).fold(0.0, f64::max)
+}
+
+#[test]
+fn clipped_attention_in_one_ring() {
+    for (fraction, n, d) in [(18, 1, 3), (18, 2, 4), (18, 5, 2), (18, 128, 5), (16, 128, 3), (18, 512, 2)] {
+        let (case, q) = (one_ring(Kind::Clipped, fraction), if n > 100 { 4 } else { 40 });
+        let f = case.f;
+        let values = random(n * d, (40 << fraction) - 1, n as u64);
+        for (name, spread) in [("flat", 0.0), ("narrow", 1.0), ("peaked", 20.0), ("wide", 255.0)] {
+            let mut scores = random(q * n, (spread / 2.0 * f64::from(f).exp2()) as i64, 3);
+            if name == "peaked" {
+                scores.chunks_mut(n).enumerate().for_each(|(r, row)| row[r % n] = 12 << f);
+            }
+            let rows = scores.chunks_mut(n).enumerate();
+            rows.for_each(|(r, row)| row.iter_mut().for_each(|s| *s += (r as i64 * 7) << f));
+            // Weights to 1.5 * 2^-12, the reciprocal to 2^-12 (512 keys: 2^-11), values of 40.
+            let bound = 40.0 * (1.5 / 4096.0 + if n > 128 { 2.0 } else { 1.0 } / 4096.0);
+            let worst = one_ring_error(&case, [q, n, d], &scores, &values, 2.0 * bound);
+            println!("clipped, {fraction} bits, {n} keys, {name}: {:.3} of the bound", worst / bound);
+            assert!(worst < bound, "{fraction} {n} {name}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn what_is_clipped_counts_for_nothing() {
+    // The maximum, and a score 13.9 to 14.1, and then up to 255 below it.
+    let case = one_ring(Kind::Clipped, 18);
+    let q = 4000;
+    let values = vec![1 << 18, -60 << 18];
+    for (from, to) in [(13.9, 14.1), (0.0, 0.01), (14.0, 255.9)] {
+        let below = |r: usize| -((from + (to - from) * r as f64 / q as f64) * f64::from(36).exp2()) as i64;
+        let scores: Vec<i64> = (0..q).flat_map(|r| [0, below(r)]).collect();
+        let worst = one_ring_error(&case, [q, 2, 1], &scores, &values, 0.05);
+        println!("{from} to {to} below: {worst:.6}");
+        assert!(worst < if from < 1.0 { 61.0 * 2.5 / 4096.0 } else { 0.001 }, "{from}: {worst}");
+    }
+}
+
+#[test]
+fn two_quad_attention() {
+    for (fraction, n, d) in [(16, 1, 3), (16, 3, 2), (16, 128, 5), (18, 128, 2), (16, 512, 2), (18, 512, 2)] {
+        let (case, q) = (one_ring(Kind::TwoQuad, fraction), if n > 100 { 4 } else { 40 });
+        let unit = f64::from(case.f).exp2();
+        let values = random(n * d, (63 << fraction) - 1, n as u64);
+        // Distilled scores are small; others reach 80. At -4.5 all weights are as small as they may be.
+        for (name, centre, spread) in
+            [("small", 0.0, 2.0), ("wide", 0.0, 160.0), ("high", 80.0, 8.0), ("low", -4.45, 0.05)]
+        {
+            let mut scores = random(q * n, (spread / 2.0 * unit) as i64, 3);
+            // A row must not lie where the sum is too small.
+            scores.iter_mut().for_each(|s| *s += (centre * unit) as i64);
+            if name == "wide" {
+                scores.chunks_mut(n).for_each(|row| row[0] = (80.0 * unit) as i64);
+            }
+            let bound = 63.0 * (1.0 / 2048.0 + 1.0 / 4096.0);
+            let worst = one_ring_error(&case, [q, n, d], &scores, &values, 2.0 * bound);
+            println!("two-quad, {fraction} bits, {n} keys, {name}: {:.3} of the bound", worst / bound);
+            assert!(worst < bound, "{fraction} {n} {name}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn ranges_of_softmax_in_one_ring() {
+    let simulate = |case: &OneRing, scores: Vec<i64>| {
+        let n = scores.len();
+        let inputs = [Input::shaped(64, &[1, n], scores), Input::shaped(64, &[n, 1], vec![1 << 16; n])];
+        crate::testing::simulate(case, &inputs, 1)
+    };
+    let quad = one_ring(Kind::TwoQuad, 16);
+    assert!(simulate(&quad, vec![0; 4]).is_ok());
+    // All weights 0; weights too large.
+    assert!(simulate(&quad, vec![-5 << 32; 4]).is_err());
+    assert!(simulate(&quad, vec![300 << 32; 4]).is_err());
+
+    let inputs = |k| [Input::shaped(k, &[1, 2], vec![0; 2]), Input::shaped(k, &[2, 1], vec![0; 2])];
+    let out = |fraction, width| Format { fraction, width };
+    for (case, k) in [
+        (OneRing::new(Kind::Clipped, 36, 18, out(18, 48)), 64),
+        (OneRing::new(Kind::Clipped, 11, 18, out(18, 64)), 64),
+        (OneRing::new(Kind::Clipped, 60, 18, out(18, 64)), 64),
+        (OneRing::new(Kind::Clipped, 36, 40, out(18, 64)), 64),
+        (OneRing::new(Kind::TwoQuad, 36, 18, out(18, 64)), 48),
+        (OneRing::new(Kind::TwoQuad, 20, 10, out(10, 32)), 32),
+        (OneRing::new(Kind::TwoQuad, 40, 24, out(18, 64)), 64),
+        (OneRing::new(Kind::TwoQuad, 12, 16, out(16, 64)), 64),
+    ] {
+        assert!(crate::testing::run(&case, &inputs(k), 1).is_err(), "{:?} {} {}", case.kind, case.f, case.vf);
+    }
+}
+
+#[test]
+fn what_softmax_costs_in_one_ring() {
+    // Bits of a row of 128 keys with one output, online and offline, and hops.
+    let cost = |kind, fraction: u32| {
+        let case = one_ring(kind, fraction);
+        let inputs =
+            [Input::shaped(64, &[128, 128], vec![0; 128 * 128]), Input::shaped(64, &[128, 1], vec![0; 128])];
+        let cost = counted(&case, &inputs, &[], 1).counted;
+        (cost.online * 8 / 128, cost.offline * 8 / 128, cost.hops)
+    };
+    // Scores, nodes of the maximum, the row, its one output: the tables of the documentation.
+    let clipped = [128 * 326 + 127 * 198 + 468 + 256, 128 * 689 + 127 * 473 + 13_894 + 202];
+    assert_eq!(cost(Kind::Clipped, 18), (clipped[0], clipped[1], 39));
+    let quad = [128 * 256 + 810 + 256, 128 * 128 + 14_487 + 224];
+    assert_eq!(cost(Kind::TwoQuad, 16), (quad[0], quad[1], 10));
+    let exact = Softmax::new(20, 10, 10);
+    let inputs =
+        [Input::shaped(48, &[128, 128], vec![0; 128 * 128]), Input::shaped(48, &[128, 1], vec![0; 128])];
+    let cost = counted(&exact, &inputs, &[], 1).counted;
+    assert_eq!((cost.online * 8 / 128, cost.offline * 8 / 128, cost.hops), (21_046, 57_559, 31));
 }

@@ -1,14 +1,24 @@
 //! Comparisons, bits and tables.
 
 use super::*;
-use crate::mpc::{Lookup, Segments};
-use crate::nn::compose::maximum::row_max;
+use crate::cost::Cost;
+use crate::mpc::{Lookup, Segments, Signs};
+use crate::nn::compose::maximum::{WAYS, cost, tree};
 
 case!(Sign[W] {}: W => u32, |c, ctx, x| {
     let s = P::msb(&ctx.step("msb")?, &x[0])?;
     let s = P::open_bits(&ctx.step("open")?, &s)?;
     P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u8, u32>(&ctx.step("b2a")?, &s, 9)?)
 });
+
+/// Hops of a comparison: digits of at most 6 bits, up to 4 of them in a hop.
+fn comparing(k: u32) -> u32 {
+    match (k - 1).div_ceil(6) {
+        0..=1 => 0,
+        2..=4 => 1,
+        _ => 2,
+    }
+}
 
 #[test]
 fn sign_in_every_ring() {
@@ -17,10 +27,85 @@ fn sign_in_every_ring() {
             if k <= 8 { (-(1 << (k - 1))..1 << (k - 1)).collect() } else { ring_elements(150, k, k.into()) };
         let out = with_word!(k, W => check(&Sign::<W>::new(), &[Input::new(k, x.clone())], 0));
         assert_eq!(out.values, x.iter().map(|&v| i64::from(v < 0)).collect::<Vec<_>>(), "k = {k}");
-        let digits = (k - 1).div_ceil(6);
-        assert_eq!(out.counted.hops, digits - 1 + 2, "k = {k}");
+        assert_eq!(out.counted.hops, comparing(k) + 2, "k = {k}");
     }
     check(&Sign::<u16>::new(), &[Input::new(10, vec![])], 0);
+}
+
+case!(SeveralSigns[W] { spec: Signs }: W => u8, |c, ctx, x| {
+    let s = P::open_bits(&ctx.step("open")?, &P::signs(&ctx.step("signs")?, &c.spec, &x[0])?)?;
+    P::remask(&ctx.step("remask")?, &P::bits_to_arithmetic::<u8, u8>(&ctx.step("b2a")?, &s, 2)?)
+});
+
+#[test]
+fn several_signs_from_one_encoding() {
+    for k in [2, 5, 8, 10, 14, 25, 26, 32, 48, 64] {
+        // Sums must fit the ring.
+        let bound = (1i64 << (k - 2)) - 1;
+        let mut x = random(96, bound, k.into());
+        let add = vec![-bound, bound / 3, 0, bound];
+        for (x, a) in x.chunks_exact_mut(2).zip(&add) {
+            x.copy_from_slice(&[-a, -a - 1]);
+        }
+        let input = [Input::shaped(k, &[8, 12], x.clone())];
+        let spec = Signs { drop: 0, bits: k, add: add.clone() };
+        let out = with_word!(k, W => check(&SeveralSigns::<W>::new(spec.clone()), &input, 0));
+        assert_eq!(out.shape.dims(), [4, 96]);
+        let want: Vec<_> = add.iter().flat_map(|a| x.iter().map(move |x| i64::from(x + a < 0))).collect();
+        assert_eq!(out.values, want, "k = {k}");
+        // Where several stand beside other messages anyway, a hop may save bits.
+        assert!((comparing(k) + 2..=comparing(k).max(1) + 2).contains(&out.counted.hops));
+        if k < 14 {
+            continue;
+        }
+        // Of a quotient: wrong only just below 0.
+        let spec = Signs { drop: 4, bits: k - 4, ..spec };
+        let out = with_word!(k, W => counted(&SeveralSigns::<W>::new(spec), &input, &[], 3));
+        let sums = add.iter().flat_map(|a| x.iter().map(move |x| x + a));
+        for (sum, y) in sums.zip(out.values) {
+            // At the top of the ring the quotient may be one too large for it.
+            let unsure = (-15..0).contains(&sum) || sum >= (1i64 << (k - 2)) * 2 - 16;
+            assert!(unsure || y == i64::from(sum < 0), "{sum} in {k} bits: {y}");
+        }
+    }
+    let input = [Input::new(8, vec![1])];
+    for (drop, bits, add) in [(4, 5, vec![0]), (0, 1, vec![0]), (0, 8, vec![])] {
+        assert!(crate::testing::run(&SeveralSigns::<u8>::new(Signs { drop, bits, add }), &input, 1).is_err());
+    }
+}
+
+#[test]
+fn what_signs_cost_in_a_ring_of_64_bits() {
+    use crate::mpc::msb::{cost, signs_cost};
+    let several = |n| signs_cost(8, &Signs { drop: 0, bits: 64, add: vec![0; n] });
+    for (cost, online, offline) in
+        [(cost(8, 64), 68, 345), (several(1), 68, 345), (several(2), 136, 441), (several(3), 180, 547)]
+    {
+        assert_eq!((cost.online, cost.offline, cost.hops), (online, offline, 2));
+    }
+}
+
+case!(Rest[W] { table: Lookup }: W => u32, |c, ctx, x| {
+    let (word, rest) = P::lookup_with_rest::<W, u32>(&ctx.step("look")?, &x[0], &c.table, 30)?;
+    let word = P::open_bits(&ctx.step("open")?, &word)?;
+    let index = P::part_of_bits(&word, 3, c.table.index_bits())?;
+    let index = P::bits_to_arithmetic::<u64, u32>(&ctx.step("index")?, &index, 30 - c.table.dropped())?;
+    let index = P::shift_up_additive(&index, c.table.dropped())?;
+    P::remask(&ctx.step("remask")?, &P::add_additive(&index, &P::additive(ctx, &rest)?)?)
+});
+
+#[test]
+fn index_and_rest_make_the_value() {
+    for (drop, index) in [(1, 1), (3, 4), (9, 5), (1, 12)] {
+        // The word tells the index, above three bits of something else.
+        let words = (0..1u64 << index).map(|i| i << 3 | i * 5 % 8).collect();
+        let table = Lookup::new(drop, index + 3, words).expect("a table");
+        let k = drop + index + 2;
+        // The highest index has none above it.
+        let x: Vec<i64> = (0..(1 << (drop + index)) - (1 << drop)).step_by(3).collect();
+        let out = with_word!(k, W => check(&Rest::<W>::new(table), &[Input::new(k, x.clone())], 0));
+        assert_eq!(out.values, x, "drop {drop} index {index}");
+    }
 }
 
 case!(Select[W] {}: W => W, |c, ctx, x| {
@@ -126,12 +211,12 @@ fn segments_for_every_word() {
     }
 }
 
-case!(Maximum[W] {}: W => W, |c, ctx, x| row_max(&ctx.step("max")?, &x[0]));
+case!(Maximum[W] { ways: usize }: W => W, |c, ctx, x| tree(&ctx.step("max")?, &x[0], c.ways));
 
 #[test]
 fn maxima_of_rows() {
     for n in [1, 2, 3, 5, 16, 33] {
-        for k in [3, 7, 8, 10, 13, 16, 32] {
+        for k in [3, 7, 8, 10, 13, 16, 32, 64] {
             // Any two elements differ by less than half the ring, wherever it is cut.
             let spread = (1i64 << (k - 2)) - 1;
             let rows = 9;
@@ -146,12 +231,60 @@ fn maxima_of_rows() {
                     _ => (),
                 }
             }
-            let out = with_word!(k, W => check(&Maximum::<W>::new(), &[Input::shaped(k, &[3, 3, n], x.clone())], 0));
             let want: Vec<i64> = x.chunks(n).map(|r| r.iter().copied().max().unwrap_or(0)).collect();
-            assert_eq!(out.values, want, "{n} in {k} bits");
-            assert_eq!(out.shape.dims(), [3, 3, 1]);
-            let levels = n.next_power_of_two().trailing_zeros();
-            assert_eq!(out.counted.hops, levels * ((k - 1).div_ceil(6) + 1));
+            for ways in WAYS {
+                let input = Input::shaped(k, &[3, 3, n], x.clone());
+                let out = with_word!(k, W => check(&Maximum::<W>::new(ways), &[input], 0));
+                assert_eq!(out.values, want, "{n} in {k} bits");
+                assert_eq!(out.shape.dims(), [3, 3, 1]);
+                let cost = cost(rows, n, k, ways);
+                assert_eq!(out.counted, Cost { multiply_adds: out.counted.multiply_adds, ..cost });
+                if ways == 2 {
+                    let levels = n.next_power_of_two().trailing_zeros();
+                    assert_eq!(cost.hops, levels * (comparing(k) + 2));
+                }
+            }
         }
+    }
+}
+
+#[test]
+fn a_slow_network_gets_the_wider_tree() {
+    use crate::net::Link;
+    let costs = WAYS.map(|ways| cost(12 * 128, 128, 10, ways));
+    assert!(costs[1].hops < costs[0].hops && costs[1].total_bytes() > costs[0].total_bytes());
+    let ways = |link: Link| WAYS[link.fastest(&costs)];
+    assert_eq!((ways(Link::NONE), ways(Link::LAN), ways(Link::WAN)), (2, 2, 4));
+}
+
+case!(Several[] { d: usize }: u8 => u8, |c, ctx, x| {
+    // The signs of the first d numbers, every second one negated, times the last.
+    let signs = (0..c.d).map(|i| {
+        let ctx = ctx.index("sign", i)?;
+        let bit = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[i])?)?;
+        Ok(if i % 2 == 1 { P::not(&bit) } else { bit })
+    });
+    let signs = signs.collect::<crate::error::Result<Vec<_>>>()?;
+    let y = P::select_all(&ctx.step("select")?, &signs.iter().collect::<Vec<_>>(), &x[c.d])?;
+    P::remask(&ctx.step("remask")?, &y)
+});
+
+#[test]
+fn selection_by_several_bits() {
+    for d in 1..=4 {
+        let signs: Vec<Vec<i64>> = (0..d)
+            .map(|i| (0..32i64).map(|e| if e >> i & 1 == 1 { -1 - e % 2 } else { e % 2 }).collect())
+            .collect();
+        let y = random(32, 15, d as u64);
+        let all = signs.iter().chain([&y]).map(|v| Input::new(5, v.clone())).collect::<Vec<_>>();
+        let out = check(&Several::new(d), &all, 0);
+        for e in 0..32 {
+            let set = (0..d).all(|i| (signs[i][e] < 0) != (i % 2 == 1));
+            assert_eq!(out.values[e], if set { y[e] } else { 0 }, "{d} bits, element {e}");
+        }
+    }
+    for d in [0, 5] {
+        let inputs = vec![Input::new(5, vec![1]); d + 1];
+        assert!(crate::testing::simulate(&Several::new(d), &inputs, 1).is_err());
     }
 }

@@ -68,7 +68,7 @@ fn over_octaves(spec: &InverseSpec, per_octave: usize) -> Vec<i64> {
 fn worst(spec: InverseSpec, h: u32) -> (f64, f64) {
     let x = over_octaves(&spec, 250);
     let out = counted(&Of(spec), &[Input::new(h, x.clone())], &[], 5);
-    assert_eq!(out.counted.hops, 3);
+    assert_eq!(out.counted.hops, 1 + 2 * spec.steps);
     let simulated = crate::testing::simulate(&Of(spec), &[Input::new(h, x.clone())], 1).expect("simulates");
     let scale = f64::from(spec.out_fraction).exp2();
     let (mut worst, mut apart) = (0f64, 0f64);
@@ -93,6 +93,7 @@ fn inverses_over_their_whole_range() {
             out_fraction: 12 + log_n as u32,
             out_width: 48,
             index: 11,
+            steps: 1,
         };
         let (relative, apart) = worst(spec, 14 + log_n as u32 + 3);
         println!("reciprocal of [2^-3, 2^{}): relative 2^{:.2}", log_n + 1, relative.log2());
@@ -110,6 +111,7 @@ fn inverses_over_their_whole_range() {
             out_fraction: 17,
             out_width: 48,
             index,
+            steps: 1,
         };
         let (relative, apart) = worst(spec, 38);
         println!("inverse root of [2^{low}, 2^{high}): relative 2^{:.2}", relative.log2());
@@ -117,6 +119,33 @@ fn inverses_over_their_whole_range() {
         let guess = 0.5f64.powi(index as i32 - octaves) + 0.5f64.powi(11 - (octaves + 1) / 2);
         let bound = 1.5 * guess * guess;
         assert!(relative < bound && apart < 2.0 * bound, "{low} {high}: {relative} {apart}");
+    }
+}
+
+#[test]
+fn two_newton_steps_over_sixteen_octaves() {
+    // As 2Quad has it: 16 octaves of sums, then those of rows of 128.
+    for log_n in [0, 1, 7, 9] {
+        let spec = InverseSpec {
+            kind: Inverse::Reciprocal,
+            fraction: 14 - log_n as u32,
+            low: log_n - 3,
+            high: log_n + 13,
+            out_fraction: 25 + log_n as u32,
+            out_width: 64,
+            index: 11,
+            steps: 2,
+        };
+        let (relative, apart) = worst(spec, 38);
+        println!(
+            "reciprocal of [2^{}, 2^{}) in two steps: relative 2^{:.2}",
+            spec.low,
+            spec.high,
+            relative.log2()
+        );
+        // Segments of 5 or 6 octaves: 2^-4 of the guess, to the fourth power; and a rounding unit of the first step.
+        let bound = 0.5f64.powi(14);
+        assert!(relative < bound && apart < 2.0 * bound, "{log_n}: {relative} {apart}");
     }
 }
 
@@ -130,6 +159,7 @@ fn inverses_that_cannot_be() {
         out_fraction: 17,
         out_width: 48,
         index: 12,
+        steps: 1,
     };
     let inputs = [Input::new(36, vec![1 << 20])];
     for bad in [InverseSpec { out_fraction: 40, ..spec }, InverseSpec { out_fraction: 2, ..spec }] {

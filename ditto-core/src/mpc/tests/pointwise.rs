@@ -1,9 +1,13 @@
 //! Exponentials, series, activations.
 
 use super::*;
-use crate::mpc::ExpSpec;
-use crate::nn::Activation;
-use crate::nn::compose::activation;
+use crate::engine::Meter;
+use crate::error::Error;
+use crate::mpc::{Dealt, ExpSpec};
+use crate::nn::compose::{activation, pointwise};
+use crate::nn::{Activation, Method, Pointwise, Report};
+use crate::public_math;
+use crate::tensor::Shape;
 
 case!(Exp[W] { spec: ExpSpec }: W => u32, |c, ctx, x| {
     let zero = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[1])?)?;
@@ -62,63 +66,24 @@ fn exponentials_that_cannot_be() {
     }
 }
 
-case!(Pointwise[W, V] { function: Activation, f: u32, out: u32, k2: u32 }: W => V, |c, ctx, x| {
+case!(Quad[W, V] { f: u32, out: u32 }: W => V, |c, ctx, x| {
     let x = P::additive(ctx, &x[0])?;
-    activation::<P, W, V>(&ctx.step("f")?, c.function, &x, c.f, c.out, c.k2)
+    activation::<P, W, V>(&ctx.step("f")?, Activation::Quad, &x, c.f, c.out, 32)
 });
-
-fn exact(function: Activation, x: f64) -> f64 {
-    match function {
-        Activation::Tanh => x.tanh(),
-        Activation::Gelu => crate::engine::gelu_for_tests(x),
-        Activation::Quad => 0.125 * x * x + 0.25 * x + 0.5,
-    }
-}
-
-/// The worst error, in units of the result's last place.
-fn pointwise_error<W, V>(case: Pointwise<W, V>, k: u32, x: &[i64], near: i64) -> f64
-where
-    W: crate::primitives::RingWord,
-    V: crate::primitives::RingWord,
-{
-    let out = check(&case, &[Input::new(k, x.to_vec())], near);
-    let hops = match case.function {
-        Activation::Quad if case.f == case.out => 3,
-        Activation::Quad => 4,
-        _ => 5,
-    };
-    assert_eq!(out.counted.hops, hops);
-    let scale = f64::from(case.f).exp2();
-    let error = |(x, y): (&i64, &i64)| {
-        (*y as f64 - exact(case.function, *x as f64 / scale) * f64::from(case.out).exp2()).abs()
-    };
-    x.iter().zip(&out.values).map(error).fold(0.0, f64::max)
-}
-
-#[test]
-fn smooth_functions() {
-    for function in [Activation::Gelu, Activation::Tanh] {
-        for (f, out) in [(8, 8), (10, 10), (20, 10), (18, 8)] {
-            // Steps over [-8, 8], and the rest of the range.
-            let step = (1usize << (f - out)) * 3 + 1;
-            let mut x: Vec<i64> = (-(8i64 << f)..8 << f).step_by(step).collect();
-            x.extend(random(300, (126 << f) - 1, 3));
-            x.extend([0, 1, -1, 4 << f, -4 << f, 6 << f, -6 << f, 126 << f, -126 << f]);
-            let worst = pointwise_error(Pointwise::<u32, u32>::new(function, f, out, 32), 32, &x, 4);
-            let unit = f64::from(out).exp2();
-            println!("{function:?} {f} to {out}: {:.3} of 2^-8, {worst:.3} ulp", worst / unit * 256.0);
-            // The series, and the roundings of argument and result.
-            assert!(worst / unit < 1.0 / 256.0 + 2.2 / unit, "{function:?} {f} {out}: {worst}");
-        }
-    }
-}
 
 #[test]
 fn quad_is_exact_up_to_rounding() {
     for (f, out, limit) in [(8, 8, 30), (10, 10, 14), (20, 10, 14), (16, 12, 3)] {
         let mut x = random(2000, limit << f, 6);
         x.extend([0, 1, -1, limit << f, -limit << f]);
-        let worst = pointwise_error(Pointwise::<u32, u32>::new(Activation::Quad, f, out, 32), 32, &x, limit);
+        let got = check(&Quad::<u32, u32>::new(f, out), &[Input::new(32, x.clone())], limit);
+        assert_eq!(got.counted.hops, if f == out { 3 } else { 4 });
+        let (unit, scale) = (f64::from(f).exp2(), f64::from(out).exp2());
+        let error = |(x, y): (&i64, &i64)| {
+            let x = *x as f64 / unit;
+            (*y as f64 - (0.125 * x * x + 0.25 * x + 0.5) * scale).abs()
+        };
+        let worst = x.iter().zip(&got.values).map(error).fold(0.0, f64::max);
         // The argument's rounding is scaled by the slope (x + 1) / 4.
         let bound = 1.001 + if f == out { 0.0 } else { (limit as f64 + 1.0) / 4.0 };
         println!("Quad {f} to {out}: {worst:.3} ulp of {bound:.2}");
@@ -126,18 +91,250 @@ fn quad_is_exact_up_to_rounding() {
     }
 }
 
+case!(Applied[W, V] { function: Pointwise, f: u32, out: u32, k2: u32 }: W => V, |c, ctx, x| {
+    let x = P::additive(ctx, &x[0])?;
+    pointwise::<P, W, V>(&ctx.step("f")?, &c.function, &x, c.f, c.out, c.k2)
+});
+
+/// Runs a function with three parties and in simulation: both keep what the report promises, and the bytes are those
+/// it tells. Returns the report and the worst error.
+fn keeps<W, V>(function: &Pointwise, k: u32, formats: [u32; 3], mut x: Vec<i64>) -> (Report, f64)
+where
+    W: crate::primitives::RingWord,
+    V: crate::primitives::RingWord,
+{
+    let [f, out, k2] = formats;
+    let report = function.report(f, out, k2).expect("a plan");
+    assert!(report.max_error <= report.tolerance, "{report}");
+    // Whole bytes per message, so that bits per element can be compared exactly.
+    x.truncate(x.len() / 8 * 8);
+    let case = Applied::<W, V>::new(function.clone(), f, out, k2);
+    let near = (2.0 * report.max_error * f64::from(out).exp2()) as i64 + 1;
+    let got = check(&case, &[Input::new(k, x.clone())], near);
+    let per = |bytes: u64| (bytes * 8 / x.len() as u64, bytes * 8 % x.len() as u64);
+    assert_eq!(per(got.counted.online), (report.online_bits, 0), "{report}");
+    assert_eq!(per(got.counted.offline), (report.offline_bits, 0), "{report}");
+    assert_eq!(got.counted.hops, report.hops, "{report}");
+    let (unit, scale) = (f64::from(f).exp2(), f64::from(out).exp2());
+    let error = |(x, y): (&i64, &i64)| (*y as f64 / scale - function.value(*x as f64 / unit)).abs();
+    let worst = x.iter().zip(&got.values).map(error).fold(0.0, f64::max);
+    println!("{f} to {out}: {report}; measured {worst:.2e}");
+    assert!(worst <= report.max_error, "{report}: {worst}");
+    (report, worst)
+}
+
+/// Integers over the whole range with `f` fractional bits, both ends included, and some at random.
+fn over(function: &Pointwise, f: u32, n: i64, seed: u64) -> Vec<i64> {
+    let scale = f64::from(f).exp2();
+    let (low, high) = ((function.range().start() * scale).ceil(), (function.range().end() * scale).floor());
+    let (low, high) = (low as i64, high as i64);
+    let mut x: Vec<i64> = (0..n).map(|i| low + (high - low) * i / (n - 1)).collect();
+    x.extend(random(n as usize, (high - low) / 2, seed).iter().map(|v| (low + high) / 2 + v));
+    x
+}
+
+const READY: [Activation; 4] = [Activation::Gelu, Activation::Tanh, Activation::Silu, Activation::Sigmoid];
+
+fn ready(activation: Activation) -> &'static Pointwise {
+    activation.pointwise().expect("a pointwise function")
+}
+
 #[test]
-fn pointwise_functions_in_other_rings() {
-    let x: Vec<i64> = (-(100 << 8)..100 << 8).step_by(61).collect();
-    let unit = f64::from(8).exp2();
-    let worst = pointwise_error(Pointwise::<u64, u64>::new(Activation::Gelu, 8, 8, 64), 48, &x, 4);
-    assert!(worst / unit < 1.0 / 256.0 + 2.2 / unit);
-    let inputs = [Input::new(16, vec![0])];
-    // The result cannot have more fractional bits, and the ring must hold the range.
-    for (f, out) in [(8, 9), (8, 8)] {
-        assert!(
-            crate::testing::run(&Pointwise::<u16, u32>::new(Activation::Tanh, f, out, 32), &inputs, 1)
-                .is_err()
-        );
+fn ready_functions_keep_their_tolerance() {
+    for activation in READY {
+        let function = ready(activation);
+        for (f, out) in [(8, 8), (10, 10), (20, 10), (18, 8), (8, 10)] {
+            let mut x = over(function, f, 2000, 3);
+            // Most of them where something happens.
+            x.extend(random(4000, 9 << f, 5));
+            let (report, _) = keeps::<u32, u32>(function, 32, [f, out, 32], x);
+            let allowed = f64::max(1.0 / 256.0, 2.0 / f64::from(out).exp2());
+            assert_eq!(report.tolerance, allowed);
+        }
     }
+    // Other rings, and more fractional bits than the tolerance asks for.
+    let gelu = ready(Activation::Gelu);
+    keeps::<u64, u64>(gelu, 48, [8, 8, 64], over(gelu, 8, 2000, 4));
+    keeps::<u64, u64>(gelu, 64, [36, 18, 64], over(gelu, 36, 2000, 4));
+    keeps::<u32, u16>(gelu, 32, [18, 8, 16], over(gelu, 18, 2000, 4));
+}
+
+#[test]
+fn gelu_keeps_its_bound_for_every_argument() {
+    // |x| <= 64 at 10 fractional bits, each argument with masks of its own; the report's bound holds for all masks.
+    let gelu = ready(Activation::Gelu).with_range(-64.0..=64.0).expect("a range");
+    let mut worst = 0f64;
+    for part in 0..4 {
+        let x: Vec<i64> = (0..1 << 15).map(|i| -(64 << 10) + (part << 15) + i).collect();
+        let (report, measured) = keeps::<u32, u32>(&gelu, 32, [10, 10, 32], x);
+        assert!(report.max_error <= 1.0 / 256.0, "{report}");
+        worst = worst.max(measured);
+    }
+    println!("GeLU over all 131072 arguments: {:.3} of 2^-8", worst * 256.0);
+    assert!(worst <= 1.0 / 256.0);
+}
+
+#[test]
+fn a_smaller_range_costs_less() {
+    let gelu = ready(Activation::Gelu);
+    let mut last = u64::MAX;
+    for reach in [120.0, 16.0, 4.0, 3.0] {
+        let narrow = gelu.with_range(-reach..=reach).expect("a range");
+        let (report, _) = keeps::<u32, u32>(&narrow, 32, [10, 10, 32], over(&narrow, 10, 1500, 8));
+        let bits = report.online_bits + report.offline_bits;
+        assert!(bits < last, "{report}");
+        last = bits;
+    }
+    // Without tails there are no comparisons.
+    let small = gelu.with_range(-3.0..=3.0).expect("a range").report(10, 10, 32).expect("a plan");
+    assert_eq!((small.method, small.hops), (Method::Series { waves: 2, tails: 0 }, 3));
+}
+
+/// Functions of an author, and by which method they are computed at 10 fractional bits.
+fn authors() -> Vec<(Pointwise, fn(Method) -> bool)> {
+    type F = fn(f64) -> f64;
+    let new = |name: &str, f: F, range, tolerance| Pointwise::new(name, f, range, tolerance).expect(name);
+    let softplus: F = |x| x.max(0.0) + (1.0 + (-x.abs()).exp()).ln();
+    let runge: F = |x| 1.0 / (1.0 + x * x);
+    let hardswish: F = |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0;
+    let shifted: F = |x| public_math::tanh(x - 20.0) - 7.0;
+    let waves = |m| matches!(m, Method::Series { tails: 0, .. });
+    let low = |m| matches!(m, Method::Series { tails: 1, .. });
+    let both = |m| matches!(m, Method::Series { tails: 2, .. });
+    let slopes = |m| matches!(m, Method::Table { slopes: true, tails: 0, .. });
+    let slopes_between = |m| matches!(m, Method::Table { slopes: true, tails: 2, .. });
+    let values = |m| matches!(m, Method::Table { slopes: false, .. });
+    let pieces = |m| m == Method::TwoPieces;
+    let line = |m| m == Method::Series { waves: 0, tails: 0 };
+    vec![
+        (new("softplus", softplus, -32.0..=32.0, 1.0 / 256.0), both),
+        (new("exp", public_math::exp, -16.0..=1.0, 1.0 / 128.0), low),
+        (new("sin", f64::sin, -8.0..=8.0, 1.0 / 256.0), waves),
+        (new("square", |x| x * x, -2.0..=2.0, 1.0 / 64.0), waves),
+        (new("root", f64::sqrt, 1.0..=64.0, 1.0 / 128.0), waves),
+        (new("runge", runge, -8.0..=8.0, 1.0 / 256.0), slopes),
+        (new("far runge", runge, -64.0..=64.0, 1.0 / 256.0), slopes_between),
+        (new("reciprocal", |x| 1.0 / x, 1.0..=32.0, 1.0 / 256.0), slopes),
+        (new("hardswish", hardswish, -16.0..=16.0, 1.0 / 128.0), slopes_between),
+        (new("staircase", |x| (x * 4.0).floor() / 4.0, -1.0..=1.0, 1.0 / 256.0), values),
+        (new("relu", |x| x.max(0.0), -16.0..=16.0, 1.0 / 128.0), pieces),
+        (new("leaky relu", |x| x.max(x / 4.0), -16.0..=16.0, 1.0 / 256.0), pieces),
+        (new("magnitude", f64::abs, -16.0..=16.0, 1.0 / 256.0), pieces),
+        (new("identity", |x| x, -4.0..=4.0, 1.0 / 64.0), line),
+        (new("constant", |_| 1.5, -4.0..=4.0, 1.0 / 64.0), line),
+        (new("shifted", shifted, 4.0..=40.0, 1.0 / 200.0), both),
+    ]
+}
+
+#[test]
+fn functions_of_authors_keep_their_tolerance() {
+    for (function, by) in authors() {
+        let (report, _) = keeps::<u32, u32>(&function, 32, [10, 10, 32], over(&function, 10, 2000, 2));
+        assert!(by(report.method), "{report}");
+    }
+    // An argument that is rounded before it is opened; more exact formats; coarse ones.
+    for (function, _) in authors().into_iter().take(4) {
+        keeps::<u32, u32>(&function, 32, [20, 10, 32], over(&function, 20, 1000, 2));
+    }
+    let fine = Pointwise::new("fine", public_math::tanh, -4.0..=4.0, 1.0 / 4096.0).expect("a function");
+    keeps::<u32, u32>(&fine, 32, [14, 14, 32], over(&fine, 14, 3000, 2));
+    let fine = Pointwise::new("fine", public_math::exp, -4.0..=0.0, 1.0 / 16384.0).expect("a function");
+    keeps::<u32, u32>(&fine, 32, [16, 16, 32], over(&fine, 16, 3000, 2));
+    let coarse = Pointwise::new("coarse", public_math::tanh, -2.0..=2.0, 1.0 / 8.0).expect("a function");
+    keeps::<u32, u16>(&coarse, 16, [3, 3, 16], over(&coarse, 3, 64, 2));
+}
+
+#[test]
+fn random_functions_keep_their_tolerance() {
+    // Sums of two steps on random ranges, with random tolerances.
+    let numbers = random(80, 1000, 11);
+    for n in numbers.chunks_exact(8) {
+        let n: Vec<f64> = n.iter().map(|&v| v as f64 / 1000.0).collect();
+        let (a, b, c, d) = (n[0] * 3.0, n[1] * 4.0, 0.4 + n[2].abs(), n[3]);
+        let f = move |x: f64| a * public_math::sigmoid((x - b) / c) + d * public_math::tanh(x + 2.0 * d);
+        let (low, high) = (-2.0 - 6.0 * n[4].abs(), 2.0 + 9.0 * n[5].abs());
+        let tolerance = 0.004 + 0.02 * n[6].abs();
+        let function = Pointwise::new("random", f, low..=high, tolerance).expect("a function");
+        keeps::<u32, u32>(&function, 32, [10, 10, 32], over(&function, 10, 1000, 13));
+    }
+}
+
+fn told<T>(result: Result<T, Error>) -> String {
+    match result {
+        Err(error @ Error::Pointwise { .. }) => error.to_string(),
+        Err(error) => panic!("another error: {error}"),
+        Ok(_) => panic!("no error"),
+    }
+}
+
+#[test]
+fn bad_arguments_are_told() {
+    let new = |range, tolerance| told(Pointwise::new("f", f64::sqrt, range, tolerance));
+    #[allow(clippy::reversed_empty_ranges)]
+    for range in [2.0..=1.0, 1.0..=1.0, f64::NAN..=1.0, 0.0..=f64::INFINITY] {
+        assert!(new(range, 0.1).contains("empty or not finite"));
+    }
+    for tolerance in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(new(0.0..=1.0, tolerance).contains("not a positive number"));
+    }
+    assert!(new(-1.0..=1.0, 0.1).contains("its value at -1 is NaN"));
+    let gelu = ready(Activation::Gelu);
+    #[allow(clippy::reversed_empty_ranges)]
+    let reversed = gelu.with_range(3.0..=-3.0);
+    assert!(told(reversed).contains("`gelu`"));
+    // What a format cannot do is told with what it can.
+    let tight = gelu.with_range(-4.0..=4.0).and_then(|g| g.with_tolerance(1.0 / 2048.0)).expect("a function");
+    let error = told(tight.report(10, 10, 32));
+    assert!(error.contains("cannot be met") && error.contains("can, or a smaller range"), "{error}");
+    tight.report(12, 13, 32).expect("a few bits more are enough");
+    let large = Pointwise::new("large", |x| x * x, -100.0..=100.0, 1.0).expect("a function");
+    assert!(told(large.report(10, 10, 16)).contains("do not fit a ring of 16 bits"));
+    let wide = Pointwise::new("wide", f64::sin, -1e9..=1e9, 0.1).expect("a function");
+    assert!(told(wide.report(10, 10, 32)).contains("a smaller range"));
+    assert!(told(gelu.report(61, 10, 32)).contains("fractional bits"));
+    // A pole inside the range is found when the values are taken.
+    let pole = Pointwise::new("pole", |x| 1.0 / (x - 0.25), -1.0..=1.0, 0.1).expect("finite at the ends");
+    assert!(told(pole.report(10, 10, 32)).contains("its value at 0.25 is inf"));
+    // A ring that cannot hold the argument's range.
+    let inputs = [Input::new(16, vec![0])];
+    let case = Applied::<u16, u32>::new(gelu.clone(), 10, 10, 32);
+    assert!(told(crate::testing::run(&case, &inputs, 1)).contains("needs a ring of"));
+}
+
+#[test]
+fn an_argument_out_of_range_is_reported_by_the_simulation() {
+    for (function, _) in authors() {
+        let scale = f64::from(10).exp2();
+        let (low, high) = (*function.range().start() * scale, *function.range().end() * scale);
+        let case = Applied::<u32, u32>::new(function.clone(), 10, 10, 32);
+        for x in [low as i64 - 8, high as i64 + 8] {
+            let result = crate::testing::simulate(&case, &[Input::new(32, vec![high as i64, x])], 1);
+            assert!(
+                matches!(result, Err(Error::Range { op: "pointwise function", .. })),
+                "{function:?} at {x}"
+            );
+        }
+    }
+}
+
+/// Start of the hash of the public tables of a function's program.
+fn tables(function: &Pointwise) -> String {
+    let x = Dealt::<u32>::new(Shape::new(&[1]), 32);
+    let program = Meter::read(std::sync::Arc::default(), |ctx| {
+        pointwise::<Meter, u32, u32>(ctx, function, &x, 10, 10, 32)
+    });
+    program.expect("a plan").tables[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn coefficients_are_part_of_the_program() {
+    let near = |shift: f64| {
+        let f = move |x: f64| public_math::tanh(x) + shift * x;
+        Pointwise::new("near", f, -4.0..=4.0, 0.01).expect("a function")
+    };
+    assert_eq!(tables(&near(0.0)), tables(&near(0.0)));
+    assert_ne!(tables(&near(0.0)), tables(&near(1e-9)));
+    // Every machine must find the same numbers: parties on different ones compare them.
+    let found = READY.map(|activation| tables(ready(activation)));
+    assert_eq!(found, ["", "", "", ""]);
 }

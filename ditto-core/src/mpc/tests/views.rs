@@ -10,7 +10,9 @@ use super::*;
 use crate::ctx::Ctx;
 use crate::engine::{Meter, Program};
 use crate::error::Result;
-use crate::mpc::{Additive, Bilinear, Evaluator, Lookup, Mask, Masked, Preprocess, Weight, msb};
+use crate::mpc::{
+    Additive, Bilinear, Evaluator, Lookup, Mask, Masked, Preprocess, Share, Signs, Weight, msb,
+};
 use crate::nn::compose::truncate;
 use crate::testing::{Generators, Parties, Script, View, run_with};
 
@@ -192,29 +194,74 @@ fn sign_hides() {
     hides(&Sign::new(), &[4], &[vec![0], vec![-8]], |x, y| (y != 0) == (x[0] < 0));
 }
 
-/// The sign with digits of one bit, so that the ANDs between digits are met too.
-struct SignByBits;
-impl Parties for SignByBits {
+/// Signs in Z_8 with digits of one bit, so that the ANDs between digits are met too.
+struct SignsByBits {
+    add: Vec<u8>,
+}
+impl Parties for SignsByBits {
     type In = u8;
     type Out = u8;
     fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
         Meter::read(Arc::default(), |ctx| ctx.step("msb").map(drop))
     }
     fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<u8>], _: &[Weight<u8>]) -> Result<()> {
-        msb::offline_by(&ctx.step("msb")?, &x[0], 1).map(drop)
+        msb::offline_by(&ctx.step("msb")?, &x[0], (0, 3), self.add.len(), &[1, 1])
     }
     fn online(&self, ctx: &Ctx<'_, Evaluator>, x: &[Masked<u8>], _: &[Weight<u8>]) -> Result<Masked<u8>> {
-        let sign = msb::online_by(&ctx.step("msb")?, &x[0], 1)?;
-        // As an output: P0's share less the negative of P1's, modulo 2.
-        let own =
-            if ctx.engine().role() == crate::mpc::Role::P0 { sign.x.map(|_| 0) } else { sign.x.clone() };
-        Ok(Masked::new(1, sign.x, own))
+        let shifted = |m: &u8| self.add.iter().map(|a| (m + a) & 7).collect::<Vec<_>>();
+        let m: Vec<u8> = x[0].m.data().iter().flat_map(shifted).collect();
+        let signs = msb::online_by(&ctx.step("msb")?, &m, self.add.len(), 3, &[1, 1])?;
+        // The first of each element is the output.
+        let signs: Vec<u8> = signs.into_iter().step_by(self.add.len()).collect();
+        Ok(as_output(ctx, &crate::tensor::Array::new([signs.len()], signs)?))
     }
+}
+
+/// XOR-shared bits as an output: P0's share less the negative of P1's, modulo 2.
+fn as_output(ctx: &Ctx<'_, Evaluator>, bits: &crate::tensor::Array<u8>) -> Masked<u8> {
+    let own = if ctx.engine().role() == crate::mpc::Role::P0 { bits.map(|_| 0) } else { bits.clone() };
+    Masked::new(1, bits.clone(), own)
 }
 
 #[test]
 fn sign_of_several_digits_hides() {
-    hides(&SignByBits, &[3], &all(3), |x, y| (y != 0) == (x[0] < 0));
+    hides(&SignsByBits { add: vec![0] }, &[3], &all(3), |x, y| (y != 0) == (x[0] < 0));
+    // Two shifts read one encoding.
+    let secrets = [vec![0], vec![-2], vec![1]];
+    hides(&SignsByBits { add: vec![0, 3] }, &[3], &secrets, |x, y| (y != 0) == (x[0] < 0));
+}
+
+/// Three digits of a comparison, given as shared bits, combined in one hop.
+struct Combined;
+impl Parties for Combined {
+    type In = u8;
+    type Out = u8;
+    fn meter(&self, _: &[crate::mpc::Dealt<u8>], _: &[crate::tensor::Shape]) -> Result<Program> {
+        Meter::read(Arc::default(), |ctx| ctx.step("combine").map(drop))
+    }
+    fn offline(&self, ctx: &Ctx<'_, Preprocess>, x: &[Mask<u8>], _: &[Weight<u8>]) -> Result<()> {
+        msb::deal_levels(&ctx.step("combine")?, 3, x[0].shape.len())
+    }
+    fn online(&self, ctx: &Ctx<'_, Evaluator>, x: &[Masked<u8>], _: &[Weight<u8>]) -> Result<Masked<u8>> {
+        // [less, equal] of each digit; the lowest has no equal, and the highest no less.
+        let shares = x.iter().map(|x| x.additive(ctx.first())).collect::<Result<Vec<_>>>()?;
+        let [less0, less1, equal1, equal2] = [0, 1, 2, 3].map(|i: usize| shares[i].a.data());
+        let digits = |j: usize| [less0[j], less1[j] | equal1[j] << 1, equal2[j] << 1];
+        let items = (0..less0.len()).flat_map(digits).collect();
+        let out = msb::combine_levels(&ctx.step("combine")?, 3, items)?;
+        let less = out.iter().map(|item| item & 1).collect();
+        Ok(as_output(ctx, &crate::tensor::Array::new(x[0].m.shape().clone(), less)?))
+    }
+}
+
+#[test]
+fn three_digits_in_one_hop_hide() {
+    let want = |x: &[i64], y: i64| {
+        let [less0, less1, equal1, equal2] = [x[0], x[1], x[2], x[3]].map(|b| b != 0);
+        (y != 0) == ((less1 && equal2) ^ (less0 && equal1 && equal2))
+    };
+    let secrets = [[0, 0, 0, 0], [-1, 0, -1, -1], [0, -1, 0, -1]].map(|s| s.to_vec()).to_vec();
+    hides(&Combined, &[1, 1, 1, 1], &secrets, want);
 }
 
 case!(Select[] {}: u8 => u8, |c, ctx, x| {
@@ -243,6 +290,22 @@ fn select_hides() {
     let want = |x: &[i64], y: i64| y == if x[0] < 0 { x[1] } else { 0 };
     hides(&Chosen::new(), &[2, 1], &secrets, want);
     hides(&Chosen::new(), &[2, 2], &[vec![0, 1], vec![-2, 1], vec![-1, -2]], want);
+}
+
+case!(Both[] {}: u8 => u8, |c, ctx, x| {
+    let sign = |i: usize| {
+        let ctx = ctx.index("sign", i)?;
+        P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[i])?)
+    };
+    let bits = [sign(0)?, P::not(&sign(1)?)];
+    P::remask(&ctx.step("remask")?, &P::select_all(&ctx.step("select")?, &[&bits[0], &bits[1]], &x[2])?)
+});
+
+#[test]
+fn selection_by_two_bits_hides() {
+    let secrets: Vec<Vec<i64>> = (0..8).map(|i| vec![-(i & 1), -(i >> 1 & 1), -(i >> 2)]).collect();
+    let want = |x: &[i64], y: i64| y == if x[0] < 0 && x[1] >= 0 { x[2] } else { 0 };
+    hides(&Both::new(), &[1, 1, 1], &secrets, want);
 }
 
 case!(Gain[] {}: u8 => u8, |c, ctx, x| {
@@ -356,4 +419,38 @@ impl Parties for Leaky {
 fn a_mask_used_twice_would_be_found() {
     assert_eq!(alike(&Leaky { reuse: false }, &[2], &all(2), |_, _| true), [true; 2]);
     assert_eq!(alike(&Leaky { reuse: true }, &[2], &all(2), |_, _| true), [false; 2]);
+}
+
+case!(TwoSigns[] {}: u8 => u8, |c, ctx, x| {
+    let signs = P::signs(&ctx.step("signs")?, &Signs { drop: 1, bits: 2, add: vec![0, 1] }, &x[0])?;
+    let open = |i: usize| {
+        let row = signs.restructure(&crate::tensor::Slice { axis: 0, start: i, end: i + 1 })?;
+        P::open_bits(&ctx.index("open", i)?, &row.restructure(&crate::tensor::Reshape(x[0].shape()))?)
+    };
+    let number = |i: usize| P::bits_to_arithmetic::<u8, u8>(&ctx.index("number", i)?, &open(i)?, 1);
+    P::remask(&ctx.step("remask")?, &P::add_additive(&number(0)?, &number(1)?)?)
+});
+
+#[test]
+fn several_signs_of_a_value_hide() {
+    hides(&TwoSigns::new(), &[3], &all(3), |_, y| (-1..=0).contains(&y));
+}
+
+case!(ReadAndRest[] {}: u8 => u8, |c, ctx, x| {
+    let table = Lookup::new(1, 1, vec![0, 1])?;
+    let (word, rest) = P::lookup_with_rest::<u8, u8>(&ctx.step("look")?, &x[0], &table, 1)?;
+    let word = P::open_bits(&ctx.step("open")?, &word)?;
+    let slope = P::bits_to_arithmetic::<u64, u8>(&ctx.step("number")?, &word, 1)?;
+    let slope = P::remask(&ctx.step("slope")?, &slope)?;
+    let product = P::product(&ctx.step("product")?, Bilinear::Elementwise, &slope, &rest)?;
+    P::remask(&ctx.step("remask")?, &product)
+});
+
+#[test]
+fn a_lookup_with_its_rest_hides() {
+    // The rest is x modulo 2, and the word the index, which may be one higher where the rest is not 0.
+    hides(&ReadAndRest::new(), &[2], &all(2), |x, y| match x[0] {
+        1 | -1 => (-1..=0).contains(&y),
+        _ => y == 0,
+    });
 }

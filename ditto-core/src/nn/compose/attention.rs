@@ -1,129 +1,140 @@
+//! Weighted means of values, the weights made of scores: what they have in common, and one file per kind of weight.
+
+mod clipped;
+mod exact;
+mod two_quad;
+
 use super::inverse::{Inverse, InverseSpec, inverse};
-use super::log2_ceil;
-use super::maximum::row_max;
 use super::truncate::truncate;
+use super::{Format, Fractional, log2_ceil};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
-use crate::mpc::{Bilinear, ExpSpec, Share};
+use crate::mpc::{Bilinear, Share};
+use crate::nn::Softmax;
+use crate::observe::VALUES;
 use crate::primitives::{Primitives, RingWord};
-use crate::tensor::{Array, Reshape, SumLast};
+use crate::public_math::power_of_two;
+use crate::tensor::{Array, Reshape, Shape, SumLast};
 
-/// Fractional bits of opened scores.
+/// Fractional bits of the argument of an exponential.
 const SCORE_FRACTION: u32 = 12;
-/// Scores of a row may differ by up to 2^8 = 256.
-const LOG_SPREAD: u32 = 8;
-/// Coarse scores count in steps of 2^-1.
-const COARSE_FRACTION: u32 = 1;
-/// Exponentials below e^-15 are 0.
-const LOG_RANGE: u32 = 4;
-/// Fractional bits of exponentials.
-const EXP_FRACTION: u32 = 14;
-/// Ring of an exponential: at most 1, and two bits for UpCast.
-const EXP_WIDTH: u32 = EXP_FRACTION + 3;
-/// Values and results stay below 2^6 in magnitude.
+/// Values and results stay below 2^6 in magnitude, unless the settings say otherwise.
 const LOG_VALUE: u32 = 6;
-/// Ring of e V and of its quotient.
-const WIDE: u32 = 48;
 
-/// `softmax(scores) values` with the division last.
+/// `softmax(scores) values`; see [`Softmax`].
 ///
 /// # Inputs
-/// `scores` [.., q, n], a sum at fraction `scores_fraction` >= 12, whose entries differ by less than 254 within a row;
-/// `values` [.., n, d] with |v| < 2^6.
+/// `scores` [.., q, n], a sum; `values` [.., n, d]. Ranges and rings are those of the kind.
 /// # Output
-/// [.., q, d] at `out_fraction` in Z_{2^out_width}.
+/// [.., q, d] at `out`.
 /// # Error
-/// Scores are rounded to 2^-12, exponentials to 2^-14 of a scale where the row's largest is at least e^-1.5, the
-/// sum's reciprocal to 2^-12 relative for up to 128 keys, 2^-10 for 512; all rounding is unbiased. Exponentials below e^-14 of the maximum are 0.
-/// # Protocol
-/// Open the scores' low 21 bits (differences within a row are all that counts); a coarse maximum of their top 10 bits
-/// in a binary tree; subtract it, so that arguments are below 0; exponentials, 0 where the coarse difference says that
-/// the argument is out of the exponential's range; unnormalised exponentials times values; one reciprocal per row.
+/// That of the kind.
 /// # Cost
-/// 3 ceil(log2 n) + 10 hops (3 of the reciprocal hide 2 of e V).
+/// With L = ceil(log2 n): exact 3 L + 10 hops, clipped in Z_{2^64} 4 L + 11, two-quad 10.
 /// # Security
-/// As the protocols it is made of. A masked score serves several of them; each has its own dealt numbers.
+/// As the protocols they are made of.
 /// # Source
-/// Specification of this project; Ditto and PUMA divide first and clip at -14.
+/// Ditto, PUMA, MPCFormer, with the division last.
 pub(crate) fn softmax_attend<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
-    scores: &P::Additive<W>,
-    scores_fraction: u32,
-    values: &P::Masked<V>,
-    values_fraction: u32,
-    out_fraction: u32,
-    out_width: u32,
+    kind: Softmax,
+    scores: Fractional<'_, P::Additive<W>>,
+    values: Fractional<'_, P::Masked<V>>,
+    out: Format,
 ) -> Result<P::Masked<T>> {
-    let n = scores.shape().last();
-    let width = SCORE_FRACTION + LOG_SPREAD + 1;
-    let coarse_width = COARSE_FRACTION + LOG_SPREAD + 1;
-    let Some(drop) = scores_fraction.checked_sub(SCORE_FRACTION) else {
-        return Err(Error::Unsupported("softmax of scores with fewer than 12 fractional bits"));
-    };
-    if n == 0 || scores.width() < width.saturating_add(drop) {
-        return Err(Error::Unsupported("softmax over no keys or in so small a ring"));
+    if scores.share.shape().last() == 0 {
+        return Err(Error::Unsupported("softmax over no keys"));
     }
-    let scores = if drop == 0 { scores.clone() } else { P::shrink(ctx, scores, drop)? };
-    let x = P::remask(&ctx.step("open")?, &P::reduce_additive::<W, u32>(&scores, width)?)?;
-
-    // The coarse maximum may lie up to one unit below the true one: subtract one unit more.
-    let coarse: P::Masked<u16> = P::floor_shift(&x, width - coarse_width, coarse_width, false)?;
-    let top = row_max(&ctx.step("max")?, &coarse)?;
-    let below = P::sub(&coarse, &top)?;
-    let unit = 1i64 << (SCORE_FRACTION - COARSE_FRACTION);
-    let shift: P::Masked<u32> = P::shift_up(&top, width - coarse_width)?;
-    let x = add_scalar::<P, u32>(&P::sub(&x, &shift)?, -unit)?;
-
-    // A coarse score errs by -1 to 2 units, and one unit was taken off above: with three units of slack, what is kept
-    // lies inside the exponential's range.
-    let range = (1i64 << (LOG_RANGE + COARSE_FRACTION)) - 3;
-    let far = P::msb(&ctx.step("clip")?, &add_scalar::<P, u16>(&below, range)?)?;
-    let far = P::open_bits(&ctx.step("clip/open")?, &far)?;
-    let spec = ExpSpec {
-        fraction: SCORE_FRACTION,
-        log_range: LOG_RANGE,
-        out_fraction: EXP_FRACTION,
-        out_width: EXP_WIDTH,
-    };
-    let e = P::exp(&ctx.step("exp")?, &spec, &x, &far)?;
-    let e = P::remask(&ctx.step("exp/remask")?, &e)?;
-
-    let product_width = 2 + EXP_FRACTION + values_fraction + log2_ceil(n) + LOG_VALUE;
-    if product_width > values.width().min(WIDE) {
-        return Err(Error::Unsupported("softmax over so many keys with values in so small a ring"));
+    match kind {
+        Softmax::Exact => exact::exact::<P, W, V, T>(ctx, scores, values, out),
+        Softmax::Clipped => clipped::clipped::<P, W, V, T>(ctx, scores, values, out),
+        Softmax::TwoQuad => two_quad::two_quad::<P, W, V, T>(ctx, scores, values, out),
     }
-    let e: P::Masked<u64> = P::upcast(&ctx.step("lift")?, &e, product_width)?;
-    let v: P::Masked<u64> = P::reduce(values, product_width)?;
+}
 
-    let quotient_fraction = 12 + log2_ceil(n);
-    let product_fraction = 16.min(EXP_FRACTION + values_fraction);
+/// Weights at most 1, of which the largest of a row is not small.
+struct Weights<'a, S> {
+    /// [.., q, n].
+    share: &'a S,
+    fraction: u32,
+    /// The sum of a row fits this ring with two bits to spare.
+    sum_width: u32,
+    /// The sum of a row is at least 2^low.
+    low: i32,
+    /// Values are below 2^log_value in magnitude.
+    log_value: i32,
+    /// Fractional bits of the weighted sum.
+    product_fraction: u32,
+    /// Ring of the weighted sum and its quotient.
+    ring: u32,
+}
+
+/// Values weighted and divided by the sum of weights.
+fn attend<P: Primitives, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    weights: Weights<'_, P::Masked<u64>>,
+    values: Fractional<'_, P::Masked<u64>>,
+    out: Format,
+) -> Result<P::Masked<T>> {
+    let log_n = log2_ceil(weights.share.shape().last());
+    let spec = InverseSpec {
+        kind: Inverse::Reciprocal,
+        fraction: weights.fraction,
+        low: weights.low,
+        high: log_n as i32 + 1,
+        out_fraction: 12 + log_n,
+        out_width: weights.ring,
+        index: 11,
+        steps: 1,
+    };
     let (reciprocal, y) = ctx.join(
         ("reciprocal", |ctx| {
-            let sum = e.restructure(&SumLast)?;
-            let sum = P::reduce::<u64, u64>(&sum, (EXP_FRACTION + log2_ceil(n) + 3).min(product_width))?;
-            // At least e^-2, the largest exponential; at most n.
-            let spec = InverseSpec {
-                kind: Inverse::Reciprocal,
-                fraction: EXP_FRACTION,
-                low: -3,
-                high: log2_ceil(n) as i32 + 1,
-                out_fraction: quotient_fraction,
-                out_width: WIDE,
-                index: 11,
-            };
-            inverse(ctx, &sum, &spec)
+            // The sum of weights of which the largest is not small.
+            ctx.holds_by_construction();
+            let sum = weights.share.restructure(&SumLast)?;
+            inverse(ctx, &P::reduce::<u64, u64>(&sum, weights.sum_width)?, &spec)
         }),
         ("values", |ctx| {
-            let y = P::product(&ctx.step("product")?, Bilinear::MatMul, &e, &v)?;
-            let drop = EXP_FRACTION + values_fraction - product_fraction;
-            truncate::<P, u64, u64>(ctx, &y, drop, WIDE)
+            let limit = power_of_two(weights.log_value);
+            P::claim(ctx, VALUES, values.share, values.fraction, -limit, limit)?;
+            let y = P::product(&ctx.step("product")?, Bilinear::MatMul, weights.share, values.share)?;
+            let drop = weights.fraction + values.fraction - weights.product_fraction;
+            truncate::<P, u64, u64>(ctx, &y, drop, weights.ring)
         }),
     )?;
-    let mut column = reciprocal.shape().dims().to_vec();
+    let y = Fractional { share: &y, fraction: weights.product_fraction };
+    divide(ctx, y, Fractional { share: &reciprocal, fraction: spec.out_fraction }, out)
+}
+
+/// Rows [.., q, d] times one reciprocal each, [.., q].
+fn divide<P: Primitives, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    rows: Fractional<'_, P::Masked<u64>>,
+    reciprocal: Fractional<'_, P::Masked<u64>>,
+    out: Format,
+) -> Result<P::Masked<T>> {
+    let Some(drop) = (rows.fraction + reciprocal.fraction).checked_sub(out.fraction) else {
+        return Err(Error::Unsupported("softmax with so many fractional bits in its result"));
+    };
+    let mut column = reciprocal.share.shape().dims().to_vec();
     column.push(1);
-    let reciprocal = reciprocal.restructure(&Reshape(&crate::tensor::Shape::new(&column)))?;
-    let z = P::product(&ctx.step("divide")?, Bilinear::Elementwise, &y, &reciprocal)?;
-    truncate(&ctx.step("rescale")?, &z, product_fraction + quotient_fraction - out_fraction, out_width)
+    let column = reciprocal.share.restructure(&Reshape(&Shape::new(&column)))?;
+    let z = P::product(&ctx.step("divide")?, Bilinear::Elementwise, rows.share, &column)?;
+    truncate(&ctx.step("rescale")?, &z, drop, out.width)
+}
+
+/// The ring that scores, values and result have in common.
+fn one_ring<P: Primitives, W: RingWord, V: RingWord>(
+    scores: &P::Additive<W>,
+    values: &P::Masked<V>,
+    out: Format,
+) -> Result<u32> {
+    let k = scores.width();
+    if values.width() == k && out.width == k {
+        Ok(k)
+    } else {
+        Err(Error::Unsupported("this kind of softmax with scores, values and result in several rings"))
+    }
 }
 
 /// `x + c` for one public integer.

@@ -1,6 +1,7 @@
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{Lookup, MAX_INDEX_BITS, Segments, Share};
+use crate::observe::INVERSE;
 use crate::primitives::Primitives;
 use crate::public_math::power_of_two;
 
@@ -29,6 +30,8 @@ pub(crate) struct InverseSpec {
     pub(crate) out_width: u32,
     /// Index bits of each table; a segment of o octaves gets 2^(index - o - 1) entries in its lowest one.
     pub(crate) index: u32,
+    /// Newton steps, at least 1; each squares the relative error.
+    pub(crate) steps: u32,
 }
 
 /// Bits of a first guess's mantissa.
@@ -111,12 +114,13 @@ impl InverseSpec {
 /// # Error
 /// With o the octaves of a segment, the first guess errs by less than d = 2^(o + 1 - index) + 2^(o - 11) for the
 /// reciprocal, half the first plus 2^((o + 1) / 2 - 11) for the root (index unit in the lowest octave, mantissa in the highest).
-/// The result: d^2 for the reciprocal, 1.5 d^2 for the root, both relative, plus 1 ulp. Outside the range: wrong.
+/// A step makes d^2 of d for the reciprocal, 1.5 d^2 for the root, both relative, plus 1 ulp. Outside the range: wrong.
 /// # Protocol
 /// Three tables, one per third of the octaves, of which the last with its flag set wins; beside them x is lifted to
 /// the ring of the Newton step, which is one polynomial of opened values.
 /// # Cost
-/// 3 hops; per element about 2 (3 * 10 + 2) + 2 (h2 + (h2 - h) + out_width) bits online, h2 the Newton step's ring.
+/// 3 hops, and 2 more for every Newton step after the first, which takes as many bits as the first and an UpCast
+/// again; per element with one step about 2 (3 * 10 + 2) + 2 (h2 + (h2 - h) + out_width) bits online, h2 the Newton step's ring.
 /// # Security
 /// As lookup, upcast, open_bits, segments, remask and newton.
 /// # Source
@@ -127,7 +131,7 @@ pub(crate) fn inverse<P: Primitives>(
     spec: &InverseSpec,
 ) -> Result<P::Masked<u64>> {
     let segments = spec.segments()?;
-    P::claim(ctx, "inverse", x, spec.fraction, power_of_two(spec.low), power_of_two(spec.high))?;
+    P::claim(ctx, INVERSE, x, spec.fraction, power_of_two(spec.low), power_of_two(spec.high))?;
     let (wide, guess) = ctx.join(
         ("lift", |ctx| P::upcast::<u64, u128>(ctx, x, segments.width)),
         ("guess", |ctx| {
@@ -144,7 +148,23 @@ pub(crate) fn inverse<P: Primitives>(
         Inverse::Reciprocal => 2u128 << spec.drop(),
         Inverse::Rsqrt => 3u128 << (spec.drop() - 1),
     };
-    let better = P::newton(&ctx.step("newton")?, &wide, &guess, spec.power(), lead)?;
+    let mut root = newton_step(ctx, spec, &wide, &guess, lead)?;
+    for step in 1..spec.steps {
+        let ctx = ctx.index("again", step as usize)?;
+        let guess = P::upcast::<u64, u128>(&ctx.step("lift")?, &root, segments.width)?;
+        root = newton_step(&ctx, spec, &wide, &guess, lead)?;
+    }
+    Ok(root)
+}
+
+fn newton_step<P: Primitives>(
+    ctx: &Ctx<'_, P>,
+    spec: &InverseSpec,
+    x: &P::Masked<u128>,
+    guess: &P::Masked<u128>,
+    lead: u128,
+) -> Result<P::Masked<u64>> {
+    let better = P::newton(&ctx.step("newton")?, x, guess, spec.power(), lead)?;
     let better = P::shrink(ctx, &better, spec.drop())?;
     P::remask(&ctx.step("remask")?, &P::reduce_additive::<u128, u64>(&better, spec.out_width)?)
 }

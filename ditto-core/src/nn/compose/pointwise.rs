@@ -1,47 +1,27 @@
 use super::attention::add_scalar;
+use super::puma_gelu::puma_gelu;
 use super::truncate::truncate;
+use super::{Format, Fractional};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
-use crate::mpc::{Bilinear, Harmonic, SeriesSpec, Share};
-use crate::nn::Activation;
+use crate::mpc::{Bilinear, Share};
+use crate::nn::pointwise::plan::{Affine, Middle, Plan, Table, Tails};
+use crate::nn::{Activation, Pointwise};
 use crate::primitives::{Primitives, RingWord};
 use crate::public_math::power_of_two;
-use crate::tensor::Slice;
+use crate::tensor::{Reshape, Slice};
 
-/// Cosine coefficients, period 16, of `x erf(x / sqrt 2) / 2` on [-6, 6]; minimax error 0.55 * 2^-8.
-const GELU: [f64; 7] = [
-    1.921_030_708_505_096_4,
-    -1.584_413_328_386_923_3,
-    -0.121_510_427_729_561_85,
-    -0.126_963_783_214_785_21,
-    -0.056_214_765_790_473_166,
-    -0.014_090_875_910_898_767,
-    -0.015_691_710_406_574_445,
-];
-/// Sine coefficients, period 16, of `tanh x` on [-6, 6]; minimax error 0.23 * 2^-8.
-const TANH: [f64; 10] = [
-    1.199_423_268_665_226_5,
-    -0.002_212_701_477_989_191_7,
-    0.248_981_268_225_059_84,
-    0.012_089_553_009_106_451,
-    0.054_078_007_098_558_5,
-    0.019_861_220_303_156_082,
-    0.002_956_972_755_580_144,
-    0.013_745_574_084_302_294,
-    -0.002_776_570_191_118_557_5,
-    0.004_858_026_338_884_248,
-];
-
-/// A pointwise function of a sum: see [`Activation`].
+/// An activation of a sum: see [`Activation`].
 ///
 /// # Error
-/// Quad: 1 ulp, and what an ulp of x makes. GeLU and tanh: 2^-8 plus 2 ulp.
+/// Quad: 1 ulp, and what an ulp of x makes. PUMA's GeLU: 3 ulp of its polynomials. The others: 2^-8, or 2 ulp where
+/// that is more.
 /// # Cost
-/// Quad 4 hops, GeLU and tanh 5; see the two functions below.
+/// Quad 4 hops, PUMA's GeLU 10; the others as [`pointwise`].
 /// # Security
 /// As the protocols it is made of.
 /// # Source
-/// Ditto (Quad), SHAFT (sines), and this project.
+/// Ditto (Quad), PUMA, and this project.
 pub(crate) fn activation<P: Primitives, W: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
     function: Activation,
@@ -50,22 +30,17 @@ pub(crate) fn activation<P: Primitives, W: RingWord, T: RingWord>(
     out_fraction: u32,
     out_width: u32,
 ) -> Result<P::Masked<T>> {
-    let Some(drop) = fraction.checked_sub(out_fraction) else {
-        return Err(Error::Unsupported("a pointwise function that adds fractional bits"));
-    };
-    match function {
-        Activation::Quad => quad(ctx, x, drop, out_fraction, out_width),
-        Activation::Gelu => {
-            let harmonics = GELU[1..].iter().map(|&cos| Harmonic { cos, sin: 0.0 }).collect();
-            let middle = Middle { constant: GELU[0], halvings: Some(1), harmonics };
-            saturating(ctx, x, drop, out_fraction, out_width, middle, Tails::ZeroAndIdentity)
-        }
-        Activation::Tanh => {
-            let harmonics = TANH.iter().map(|&sin| Harmonic { cos: 0.0, sin }).collect();
-            let middle = Middle { constant: 0.0, halvings: None, harmonics };
-            saturating(ctx, x, drop, out_fraction, out_width, middle, Tails::MinusOneAndOne)
-        }
+    if let Some(function) = function.pointwise() {
+        return pointwise(ctx, function, x, fraction, out_fraction, out_width);
     }
+    if function == Activation::PumaGelu {
+        let out = Format { fraction: out_fraction, width: out_width };
+        return puma_gelu(ctx, Fractional { share: x, fraction }, out);
+    }
+    let Some(drop) = fraction.checked_sub(out_fraction) else {
+        return Err(Error::Unsupported("Quad of a number with fewer fractional bits than its result"));
+    };
+    quad(ctx, x, drop, out_fraction, out_width)
 }
 
 /// `0.125 x^2 + 0.25 x + 0.5 = ((x + 1)^2 + 3) / 8`.
@@ -94,95 +69,234 @@ fn quad<P: Primitives, W: RingWord, T: RingWord>(
     truncate(&ctx.step("rescale")?, &square, fraction + 3, width)
 }
 
-/// A function on [-6, 6]: a Fourier series of period 16, plus x / 2^h.
-struct Middle {
-    constant: f64,
-    halvings: Option<u32>,
-    harmonics: Vec<Harmonic>,
-}
-
-/// A function below -4 and above 4.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tails {
-    ZeroAndIdentity,
-    MinusOneAndOne,
-}
-
-/// Integer bits of the argument, with sign; UpCast of the result needs one bit to spare, so |x| < 127.
-const INTEGER: u32 = 9;
-
-/// A function that is a short series in the middle and affine outside.
+/// A pointwise function of a sum, by the plan that is fastest for its formats on the link of the settings.
 ///
 /// # Inputs
-/// A sum with |x| < 127.
+/// A sum whose numbers lie in the function's range, or in the one that the settings say of this step.
 /// # Error
-/// That of the series (below 2^-8) and of rounding argument and result (below 2 ulp), for all x in the range. The regions may switch anywhere in
-/// 4 <= |x| <= 6, where both sides agree to 2^-11 (GeLU: 1.3e-4; tanh: 6.7e-4).
+/// The function's tolerance, for all arguments, masks and coins; what [`Pointwise::report`] says is proven for the
+/// formats at hand. Out of range: wrong, and reported by the simulation.
 /// # Protocol
-/// Open x; the series from the opened value; two comparisons of its integer part; with C the series, the result is
-/// `high + [x < 6] (C - high) + [x < -4] (low - C)` up to the slack of the comparisons.
+/// Open x. Side by side: the middle part from the opened value, remasked and lifted; comparisons with the ends of the
+/// tails, opened. With C the middle part and v the bit "between the tails", the result is
+/// `high + v (C - high) + [x is low] (low - high)`, shrunk, remasked and lifted.
 /// # Cost
-/// 5 hops: open x; comparison beside remasking C; open two bits; remask; UpCast.
+/// 3 to 7 hops; bits as [`Pointwise::report`] tells, which meters this function.
 /// # Security
 /// As the protocols it is made of.
 /// # Source
-/// SHAFT (NDSS 2025) for sines; regions by comparison are this project's.
-fn saturating<P: Primitives, W: RingWord, T: RingWord>(
+/// SHAFT (NDSS 2025) for sines of masked values; free frequencies, the fit and the tails are this project's.
+pub(crate) fn pointwise<P: Primitives, W: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
+    function: &Pointwise,
     x: &P::Additive<W>,
-    drop: u32,
     fraction: u32,
+    out_fraction: u32,
     out_width: u32,
-    middle: Middle,
-    tails: Tails,
 ) -> Result<P::Masked<T>> {
-    let width = fraction + INTEGER;
-    let x = if drop == 0 { x.clone() } else { P::shrink(ctx, x, drop)? };
-    if x.width() < width + 1 {
-        return Err(Error::Unsupported("a pointwise function in so small a ring"));
-    }
-    let x = P::remask(&ctx.step("open")?, &P::reduce_additive::<W, u32>(&x, width + 1)?)?;
-    let limit = power_of_two(INTEGER as i32 - 2) - 1.0;
-    P::claim(ctx, "pointwise function", &x, fraction, -limit, limit)?;
-    let spec = SeriesSpec {
-        fraction,
-        log_period: 4,
-        out_width: width,
-        constant: middle.constant,
-        halvings: middle.halvings,
-        harmonics: middle.harmonics,
-    };
-    let (c, bits) = ctx.join(
-        ("series", |ctx| P::remask(&ctx.step("remask")?, &P::series(ctx, &spec, &x)?)),
-        ("regions", |ctx| {
-            // The integer part errs by -1 to 2: thresholds 6 and -4 switch within [4, 6] and [-6, -4].
-            let whole: P::Masked<u16> = P::floor_shift(&x, fraction, INTEGER, false)?;
-            let (upper, lower) = (add_scalar::<P, u16>(&whole, -6)?, add_scalar::<P, u16>(&whole, 4)?);
-            let flat = |m: &P::Masked<u16>| {
-                let n = m.shape().len();
-                m.restructure(&crate::tensor::Reshape(&crate::tensor::Shape::new(&[1, n])))
-            };
-            let both = Share::concat(&[&flat(&upper)?, &flat(&lower)?], 0)?;
-            P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &both)?)
-        }),
-    )?;
-    let side = |i| {
-        let row = bits.restructure(&Slice { axis: 0, start: i, end: i + 1 })?;
-        row.restructure(&crate::tensor::Reshape(x.shape()))
-    };
-    let x: P::Masked<u32> = P::reduce(&x, width)?;
-    let one = 1i64 << fraction;
-    let (high, to_middle, to_low) = match tails {
-        Tails::ZeroAndIdentity => (x.clone(), P::sub(&c, &x)?, P::mul_public(&c, -1)?),
-        Tails::MinusOneAndOne => {
-            let zero = P::sub(&c, &c)?;
-            let to_low = add_scalar::<P, u32>(&P::mul_public(&c, -1)?, -one)?;
-            (add_scalar::<P, u32>(&zero, one)?, add_scalar::<P, u32>(&c, -one)?, to_low)
+    let narrowed;
+    let function = match ctx.scale().range {
+        Some(log) => {
+            narrowed = function.reaching(log)?;
+            &narrowed
         }
+        None => function,
     };
-    let middle = P::select(&ctx.step("middle")?, &side(0)?, &to_middle)?;
-    let low = P::select(&ctx.step("low")?, &side(1)?, &to_low)?;
-    let y = P::add_additive(&P::additive(ctx, &high)?, &P::add_additive(&middle, &low)?)?;
-    let y = P::remask(&ctx.step("remask")?, &y)?;
-    P::upcast(&ctx.step("lift")?, &y, out_width)
+    let formats = [fraction, out_fraction, out_width];
+    function.with_plan(formats, &ctx.settings().link, x.shape().len(), |plan| {
+        let needed = plan.open + fraction - plan.input;
+        if x.width() < needed {
+            return Err(function.error(format!(
+                "an argument of {fraction} fractional bits needs a ring of {needed} bits for this range, and has {}",
+                x.width()
+            )));
+        }
+        apply_plan(ctx, plan, x, fraction, out_fraction, out_width)
+    })
+}
+
+/// Runs a plan.
+///
+/// # Inputs
+/// A sum in the plan's range, in a ring of at least `open + fraction - input` bits.
+/// # Error
+/// As the plan was checked for.
+/// # Cost
+/// As [`pointwise`].
+/// # Security
+/// As [`pointwise`].
+/// # Source
+/// As [`pointwise`].
+pub(crate) fn apply_plan<P: Primitives, W: RingWord, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    plan: &Plan,
+    x: &P::Additive<W>,
+    fraction: u32,
+    out_fraction: u32,
+    out_width: u32,
+) -> Result<P::Masked<T>> {
+    let drop = fraction - plan.input;
+    let x = if drop == 0 { x.clone() } else { P::shrink(ctx, x, drop)? };
+    let x = P::remask(&ctx.step("open")?, &P::reduce_additive::<W, u32>(&x, plan.open)?)?;
+    let unit = power_of_two(-(plan.input as i32));
+    let ends = [plan.range[0], plan.range[1] + 1].map(|end| end as f64 * unit);
+    P::claim(ctx, "pointwise function", &x, plan.input, ends[0], ends[1])?;
+    let (drop, up) = (plan.scale - plan.fraction, out_fraction - plan.fraction);
+    let y = combine(ctx, plan, &x)?;
+    let y = P::add_public_additive(ctx, &y, -(plan.centre << drop))?;
+    let y = if drop == 0 { y } else { P::shrink(ctx, &y, drop)? };
+    // A result with more fractional bits than the tolerance needs is shifted up at the end.
+    let target = out_width - up;
+    let y: P::Masked<T> = if target <= plan.width {
+        P::remask(&ctx.step("remask")?, &P::reduce_additive::<u32, T>(&y, target)?)?
+    } else {
+        let y = P::remask(&ctx.step("remask")?, &y)?;
+        P::upcast::<u32, T>(&ctx.step("lift")?, &y, target)?
+    };
+    let y = add_scalar::<P, T>(&y, plan.centre)?;
+    if up == 0 { Ok(y) } else { P::shift_up(&y, up) }
+}
+
+/// The result at the plan's scale, in its ring.
+fn combine<P: Primitives>(ctx: &Ctx<'_, P>, plan: &Plan, x: &P::Masked<u32>) -> Result<P::Additive<u32>> {
+    let ring = plan.ring();
+    let sum = |a: &P::Additive<u32>, line: Affine| add_line::<P>(ctx, a, x, line, ring);
+    let base = match plan.tails {
+        Tails::None => return sum(&middle(&ctx.step("middle")?, plan, x)?, plan.line),
+        Tails::Meeting(low, high) => {
+            let bits = compare(&ctx.step("regions")?, plan, x)?;
+            let bit = bits.restructure(&Reshape(x.shape()))?;
+            let step = difference(&ctx.step("tails")?, &bit, x, low.minus(high), ring)?;
+            return sum(&step, high);
+        }
+        Tails::Low(tail) | Tails::High(tail) | Tails::Both(_, tail) => tail,
+    };
+    // The middle part less the tail that counts where its bit is clear; and the bits.
+    let (over, bits) = ctx.join(
+        ("middle", |ctx| {
+            let y = P::remask(&ctx.step("remask")?, &middle(ctx, plan, x)?)?;
+            let y = if plan.narrow < ring { P::upcast(&ctx.step("lift")?, &y, ring)? } else { y };
+            let line = plan.line.minus(base);
+            let y = add_scalar::<P, u32>(&y, line.offset)?;
+            if line.slope == 0 { Ok(y) } else { P::add(&y, &multiple::<P>(x, line.slope, ring)?) }
+        }),
+        ("regions", |ctx| compare(ctx, plan, x)),
+    )?;
+    let bit = |i: usize| {
+        let row = bits.restructure(&Slice { axis: 0, start: i, end: i + 1 })?;
+        row.restructure(&Reshape(x.shape()))
+    };
+    let chosen = P::select(&ctx.step("choose")?, &bit(0)?, &over)?;
+    match plan.tails {
+        // The only bit says "low": the middle part counts where it is clear.
+        Tails::Low(low) => {
+            let rest = P::add_additive(&P::additive(ctx, &over)?, &P::mul_public_additive(&chosen, -1)?)?;
+            sum(&rest, low)
+        }
+        Tails::Both(low, high) if low != high => {
+            let step = difference(&ctx.step("tails")?, &bit(1)?, x, low.minus(high), ring)?;
+            sum(&P::add_additive(&chosen, &step)?, high)
+        }
+        _ => sum(&chosen, base),
+    }
+}
+
+/// Opened bits, a row each: "between the tails" and, if they differ, "low"; or the only comparison there is.
+fn compare<P: Primitives>(ctx: &Ctx<'_, P>, plan: &Plan, x: &P::Masked<u32>) -> Result<P::OpenedBits<u8>> {
+    let signs = plan.signs.as_ref().ok_or(Error::Internal("tails without comparisons"))?;
+    let signs = P::signs(&ctx.step("compare")?, signs, x)?;
+    let bits = match plan.tails {
+        Tails::Both(low, high) => {
+            let row = |i| signs.restructure(&Slice { axis: 0, start: i, end: i + 1 });
+            let (below, low_bit) = (row(0)?, row(1)?);
+            let between = P::xor(&below, &low_bit)?;
+            if low == high { between } else { Share::concat(&[&between, &low_bit], 0)? }
+        }
+        _ => signs,
+    };
+    P::open_bits(&ctx.step("open")?, &bits)
+}
+
+/// `c x` in a ring for which x's own may have too few bits, if the factor has enough zeros. Local.
+fn multiple<P: Primitives>(x: &P::Masked<u32>, c: i64, ring: u32) -> Result<P::Masked<u32>> {
+    let zeros = c.trailing_zeros().min(ring - 1);
+    let x = P::mul_public(&P::reduce::<u32, u32>(x, ring - zeros)?, c >> zeros)?;
+    P::shift_up(&x, zeros)
+}
+
+/// `a + slope x + offset`. Local.
+fn add_line<P: Primitives>(
+    ctx: &Ctx<'_, P>,
+    a: &P::Additive<u32>,
+    x: &P::Masked<u32>,
+    line: Affine,
+    ring: u32,
+) -> Result<P::Additive<u32>> {
+    let a = P::add_public_additive(ctx, a, line.offset)?;
+    if line.slope == 0 {
+        return Ok(a);
+    }
+    P::add_additive(&a, &P::additive(ctx, &multiple::<P>(x, line.slope, ring)?)?)
+}
+
+/// Factors of two that slope and offset of a line have in common, and that its product with a bit can do without.
+fn common_zeros(line: Affine, ring: u32) -> u32 {
+    (line.slope | line.offset).trailing_zeros().min(ring - 1)
+}
+
+/// `bit (slope x + offset)`: of a constant only the bits that its factor of two leaves are dealt.
+fn difference<P: Primitives>(
+    ctx: &Ctx<'_, P>,
+    bit: &P::OpenedBits<u8>,
+    x: &P::Masked<u32>,
+    line: Affine,
+    ring: u32,
+) -> Result<P::Additive<u32>> {
+    let zeros = common_zeros(line, ring);
+    let small = ring - zeros;
+    let y = if line.slope == 0 {
+        let bit = P::bits_to_arithmetic::<u8, u32>(ctx, bit, small)?;
+        P::mul_public_additive(&bit, line.offset >> zeros)?
+    } else {
+        let y = multiple::<P>(x, line.slope >> zeros, small)?;
+        P::select(ctx, bit, &add_scalar::<P, u32>(&y, line.offset >> zeros)?)?
+    };
+    P::shift_up_additive(&y, zeros)
+}
+
+/// The middle part at the plan's scale in its narrow ring.
+fn middle<P: Primitives>(ctx: &Ctx<'_, P>, plan: &Plan, x: &P::Masked<u32>) -> Result<P::Additive<u32>> {
+    match &plan.middle {
+        Middle::Nothing => Err(Error::Internal("tails that meet have no middle")),
+        Middle::Series(spec) => P::series(&ctx.step("series")?, spec, x),
+        Middle::Table(spec) => table(&ctx.step("table")?, spec, x, plan.narrow),
+    }
+}
+
+/// A table's value, plus its slope times what the index leaves of x.
+fn table<P: Primitives>(
+    ctx: &Ctx<'_, P>,
+    spec: &Table,
+    x: &P::Masked<u32>,
+    ring: u32,
+) -> Result<P::Additive<u32>> {
+    let x = add_scalar::<P, u32>(x, -spec.start)?;
+    let number = |ctx: &Ctx<'_, P>, opened: &P::OpenedBits<u64>, shift: u32, least: i64| {
+        let y = P::bits_to_arithmetic::<u64, u32>(ctx, opened, ring - shift)?;
+        P::add_public_additive(ctx, &y, least)
+    };
+    let (up, value) = (spec.shifts, spec.value);
+    let look = ctx.step("lookup")?;
+    let Some(slope) = spec.slope else {
+        let word = P::open_bits(&ctx.step("open")?, &P::lookup(&look, &x, &spec.lookup)?)?;
+        return P::shift_up_additive(&number(&ctx.step("value")?, &word, up[0], value.least)?, up[0]);
+    };
+    let (word, rest) = P::lookup_with_rest::<u32, u32>(&look, &x, &spec.lookup, ring - up[1])?;
+    let word = P::open_bits(&ctx.step("open")?, &word)?;
+    let at_zero = P::part_of_bits(&word, 0, value.bits)?;
+    let at_zero = number(&ctx.step("value")?, &at_zero, up[0], value.least)?;
+    let steep = P::part_of_bits(&word, value.bits, slope.bits)?;
+    let steep = P::remask(&ctx.step("remask")?, &number(&ctx.step("slope")?, &steep, up[1], slope.least)?)?;
+    let product = P::product(&ctx.step("product")?, Bilinear::Elementwise, &steep, &rest)?;
+    P::add_additive(&P::shift_up_additive(&at_zero, up[0])?, &P::shift_up_additive(&product, up[1])?)
 }

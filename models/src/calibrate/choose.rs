@@ -1,0 +1,157 @@
+//! Exponents and ranges from what was seen.
+
+use ditto_core::session::{Entry, Floats, Manifest, SecureModel, Use};
+use ditto_core::settings::{Quantization, StepScale};
+
+use super::rows::typical;
+use super::{Problem, Trial};
+use crate::model::{Request, Visit};
+use crate::run::{RunError, Task};
+
+/// Headroom that scales leave on the texts that they are chosen on, so that others keep a bit.
+const AIM: f64 = 2.0;
+/// The same for ranges whose every bit costs communication.
+const AIM_WHERE_DEAR: f64 = 1.5;
+/// Bits of a product above its point, the sign's among them: pointwise functions open arguments up to 2^8.
+const WHOLE: i32 = 10;
+/// Fractional bits of weights beyond which rounding of activations hides those of weights.
+const FINEST: i32 = 14;
+/// Fractional bits that normalised rows get before gains do.
+const ROWS: i32 = 12;
+/// What a typical weight must be in units of its last bit: two bits beside the sign.
+const UNITS: f64 = 4.0;
+
+/// What a choice depends on beside the observations.
+struct Shapes {
+    manifest: Manifest,
+    /// Fractional bits of activations.
+    activations: i32,
+}
+
+struct Load;
+
+impl Visit for Load {
+    type Out = ditto_core::Result<Manifest>;
+    fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
+        Manifest::of(model)
+    }
+}
+
+/// Chooses settings from a trial under the task's present ones. Also returns weights that would have too few bits.
+pub(super) fn choose(task: &Task, trial: &Trial) -> Result<(Quantization, Vec<Problem>), RunError> {
+    let manifest = task.job.model.with_model(Load)?;
+    let shapes = Shapes { manifest, activations: task.job.model.plan.activation_fraction() as i32 };
+    let now = &task.job.model.settings.quantization;
+    let mut next = Quantization::default();
+    ranges(trial, &mut next);
+    scales(&shapes, trial, now, &mut next);
+    let problems = coarse(task, &shapes.manifest, &next, trial)?;
+    Ok((next, problems))
+}
+
+/// Ranges of protocols.
+fn ranges(trial: &Trial, next: &mut Quantization) {
+    for seen in trial.conditions.iter().map(|c| &c.seen).filter(|s| s.has_range()) {
+        let step = next.steps.entry(seen.step.clone()).or_default();
+        let largest = seen.least.abs().max(seen.greatest.abs()).max(f64::MIN_POSITIVE);
+        let above = |aim: f64| (largest.log2() + aim).ceil();
+        if seen.low > 0.0 {
+            let low = (seen.least.max(f64::MIN_POSITIVE).log2() - AIM).floor();
+            let (low, high) = squares(low, above(AIM));
+            (step.low, step.range) = (Some(low), Some(high));
+        } else if seen.step.ends_with("/values") {
+            step.range = Some(above(AIM).clamp(-2.0, 12.0) as i32);
+        } else {
+            step.range = Some(above(AIM_WHERE_DEAR).clamp(5.0, 12.0) as i32);
+        }
+    }
+}
+
+/// The nearest range of squares that a normalisation can have: `[2^low, 2^high)`.
+fn squares(low: f64, high: f64) -> (i32, i32) {
+    let high = high.clamp(-8.0, 22.0) as i32;
+    // Eight fractional bits must be left of 22, less what a large range takes.
+    let least = -14 + 2 * (((high - 10).max(0) + 1) / 2);
+    let low = (low.clamp(-24.0, 24.0) as i32).max(least);
+    (low, high.max(low + 3))
+}
+
+/// Exponents of weights, of their biases, and of normalised rows.
+fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantization) {
+    for entry in &shapes.manifest.0 {
+        let Some(layer) = entry.name.strip_suffix("weight") else { continue };
+        let lifts = trial.conditions.iter().map(|c| &c.seen);
+        let lifts = lifts.filter(|s| s.is_lift() && s.weight.as_deref() == Some(&*entry.name));
+        let lifts: Vec<_> = lifts.collect();
+        // Bits by which the product may become finer.
+        let spare = lifts.iter().map(|s| s.headroom).fold(f64::INFINITY, f64::min) - AIM;
+        let spare = spare.clamp(-32.0, 32.0).floor() as i32;
+        let (width, fraction) = (entry.width as i32, entry.fraction as i32);
+        let present = fraction - entry.exponent;
+        let chosen;
+        let product = if entry.r#use == Use::Matrix {
+            let most = (width - WHOLE - shapes.activations).min(fraction.max(FINEST));
+            chosen = (present + spare).min(most);
+            shapes.activations + chosen
+        } else {
+            // Rows times a gain: the rows come first.
+            let rows: Vec<String> = lifts
+                .iter()
+                .filter_map(|s| s.step.strip_suffix("/rescale/lift"))
+                .map(|norm| format!("{norm}/standardize"))
+                .collect();
+            let rows_now = fraction - rows.iter().map(|r| now.step(r).exponent).max().unwrap_or_default();
+            let product = (present + rows_now + spare).min(fraction.max(ROWS) + fraction.max(FINEST));
+            let rows_next = (product - fraction).min(fraction.max(ROWS));
+            for row in rows {
+                let scale = StepScale { exponent: fraction - rows_next, ..StepScale::default() };
+                next.steps.insert(row, scale);
+            }
+            chosen = product - rows_next;
+            product
+        };
+        if chosen != fraction {
+            next.weights.insert(entry.name.clone(), fraction - chosen);
+        }
+        // A bias is at most as fine as the product that it is added to.
+        let bias = format!("{layer}bias");
+        if let Some(bias) = shapes.manifest.0.iter().find(|e| e.name == bias)
+            && bias.fraction as i32 > product
+        {
+            next.weights.insert(bias.name.clone(), bias.fraction as i32 - product);
+        }
+    }
+}
+
+/// Matrices whose typical weight would have too few bits.
+fn coarse(
+    task: &Task,
+    manifest: &Manifest,
+    next: &Quantization,
+    trial: &Trial,
+) -> Result<Vec<Problem>, RunError> {
+    let floats = task.floats();
+    let mut problems = Vec::new();
+    for entry in manifest.0.iter().filter(|e| e.r#use == Use::Matrix) {
+        let values = floats.floats(&entry.name, &entry.stored_shape())?;
+        let inputs = entry.stored_shape().get(1).copied().unwrap_or(1);
+        let size = typical(&values, inputs) * entry.scale.abs();
+        let units = size * f64::from(units_per_one(entry, next)).exp2();
+        if size > 0.0 && units < UNITS {
+            let worst = trial.conditions.iter().filter(|c| c.seen.weight.as_deref() == Some(&*entry.name));
+            let worst = worst.min_by(|a, b| a.seen.headroom.total_cmp(&b.seen.headroom));
+            problems.push(Problem::Coarse {
+                tensor: entry.name.clone(),
+                row: worst.and_then(|c| c.seen.row),
+                step: worst.map(|c| c.seen.step.clone()),
+                text: worst.map(|c| c.text),
+                units,
+            });
+        }
+    }
+    Ok(problems)
+}
+
+fn units_per_one(entry: &Entry, quantization: &Quantization) -> i32 {
+    entry.fraction as i32 - quantization.weight(&entry.name)
+}
