@@ -16,6 +16,8 @@ pub struct Origin {
     pub weight: Arc<str>,
     /// Rows of a matrix as the checkpoint stores it (its outputs), or the length of a vector.
     pub rows: usize,
+    /// Whether the numbers are still the weight itself, its products or sums with them: their scale is the weight's.
+    pub direct: bool,
 }
 
 /// What a run saw of one range condition: `low <= x < high`.
@@ -39,6 +41,8 @@ pub struct Observation {
     pub weight: Option<Arc<str>>,
     /// The row of that weight, where the worst number's place still tells.
     pub row: Option<usize>,
+    /// Whether the numbers are that weight's own products, so that their scale moves with the weight's.
+    pub direct: bool,
 }
 
 impl Observation {
@@ -58,7 +62,7 @@ impl Observation {
 
     /// Whether this is the opened sum that a truncation lifts: its limit moves with the scale of the factors.
     pub fn is_lift(&self) -> bool {
-        self.op == "upcast"
+        self.op == "upcast" && self.direct
     }
 }
 

@@ -275,6 +275,15 @@ pub trait Primitives: Sized + Sync + 'static {
     fn not(bit: &Self::OpenedBits<u8>) -> Self::OpenedBits<u8>;
 
     /// `bit * y`: [`Self::select_all`] by one bit.
+    ///
+    /// # Cost
+    /// 0 hops; 0 bits online; 2 k bits offline.
+    /// # Error
+    /// None.
+    /// # Security
+    /// Opens nothing.
+    /// # Source
+    /// ABY2.0, bit injection; dealt by the helper.
     fn select<W: RingWord>(
         ctx: &Ctx<'_, Self>,
         bit: &Self::OpenedBits<u8>,

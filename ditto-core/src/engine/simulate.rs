@@ -104,7 +104,7 @@ impl SimulatedWeight {
     /// The same, with its name in the checkpoint.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
-        Self { origin: Some(Origin { weight: name.into(), rows: self.shape.last() }), ..self }
+        Self { origin: Some(Origin { weight: name.into(), rows: self.shape.last(), direct: true }), ..self }
     }
 
     /// `x W`, exactly: x goes in as many pieces as it takes for no product to wrap in a word.
@@ -140,11 +140,16 @@ impl<W> Simulated<W> {
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         let rows = self.values.len();
-        self.from(Some(Origin { weight: name.into(), rows }))
+        self.from(Some(Origin { weight: name.into(), rows, direct: true }))
     }
 
     fn from(self, origin: Option<Origin>) -> Self {
         Self { origin, ..self }
+    }
+
+    /// The weight of what is computed from these numbers by more than sums and shifts.
+    fn beyond(&self) -> Option<Origin> {
+        self.origin.clone().map(|o| Origin { direct: false, ..o })
     }
 
     /// The integers.
@@ -232,6 +237,7 @@ impl Ctx<'_, Simulate> {
             headroom: bits,
             weight: x.origin.as_ref().map(|o| o.weight.clone()),
             row,
+            direct: x.origin.as_ref().is_some_and(|o| o.direct),
         };
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.entry((self.id(), op)) {
@@ -328,7 +334,7 @@ impl Primitives for Simulate {
         Ok(with(x, k2, |v| (v + carry) >> drop))
     }
     fn additive<W: RingWord>(_: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<W>> {
-        Ok(x.clone())
+        Ok(x.clone().from(x.beyond()))
     }
     fn add_additive<W: RingWord>(a: &Simulated<W>, b: &Simulated<W>) -> Result<Simulated<W>> {
         zip(a, b, "add", |a, b| a + b)
@@ -363,10 +369,15 @@ impl Primitives for Simulate {
             let wide = |a: &Array<i128>| a.map(|v| v as u128);
             op.apply(128, &wide(&x.values), &wide(&y.values))?.map(|v| v as i128)
         };
-        // Of a row times a gain, the gain tells more. A sum of products comes from no single row.
+        // Of rows and a gain, the gain tells more; of exponentials and values, the values. A sum of products comes from no
+        // single row.
+        let own = |o: &Simulated<W>| o.origin.as_ref().is_some_and(|o| o.direct);
+        let sum = |origin: Option<Origin>| origin.map(|o| Origin { rows: 0, direct: false, ..o });
         let origin = match op {
-            Bilinear::Elementwise => either(y, x),
-            _ => either(x, y).map(|o| Origin { rows: 0, ..o }),
+            Bilinear::Elementwise if own(y) && !own(x) => y.origin.clone(),
+            Bilinear::Elementwise => either(x, y),
+            Bilinear::MatMul => sum(either(y, x)),
+            Bilinear::MatMulTransposed | Bilinear::RowDot => sum(either(x, y)),
         };
         Ok(Simulated::new(z, x.k).from(origin))
     }
@@ -384,7 +395,7 @@ impl Primitives for Simulate {
     ) -> Result<Simulated<V>> {
         let limit = 1i128 << (x.k - 2);
         ctx.check("upcast", x, -limit, limit)?;
-        Ok(with(x, k2, |v| v))
+        Ok(with(x, k2, |v| v).from(x.beyond()))
     }
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<u8>> {
         let limit = 1i128 << (x.k - 1);
@@ -411,7 +422,7 @@ impl Primitives for Simulate {
     }
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Simulated<W>, table: &Lookup) -> Result<Simulated<u64>> {
         let words = ctx.round(&x.values, table.dropped())?.map(|i| i128::from(table.read(i as u64)));
-        Ok(Simulated::new(words, table.word_bits()).from(x.origin.clone()))
+        Ok(Simulated::new(words, table.word_bits()).from(x.beyond()))
     }
     fn lookup_with_rest<W: RingWord, V: RingWord>(
         ctx: &Ctx<'_, Self>,
@@ -422,9 +433,8 @@ impl Primitives for Simulate {
         let index = ctx.round(&x.values, table.dropped())?;
         let rest = x.values.zip(&index, "lookup", |v, i| v - (i << table.dropped()))?;
         let words = index.map(|i| i128::from(table.read(i as u64)));
-        let origin = &x.origin;
-        let word = Simulated::new(words, table.word_bits()).from(origin.clone());
-        Ok((word, Simulated::new(rest, k).from(origin.clone())))
+        let word = Simulated::new(words, table.word_bits()).from(x.beyond());
+        Ok((word, Simulated::new(rest, k).from(x.beyond())))
     }
     fn part_of_bits<W: RingWord>(x: &Simulated<W>, from: u32, bits: u32) -> Result<Simulated<W>> {
         Ok(with(x, bits, |v| (v >> from) & ((1 << bits) - 1)))
@@ -442,7 +452,7 @@ impl Primitives for Simulate {
     ) -> Result<Simulated<W>> {
         mpc::select::check(bits.iter().map(|b| b.values.shape()), y.values.shape())?;
         let all = bits.iter().try_fold(y.values.clone(), |v, b| v.zip(&b.values, "select", |v, b| v * b));
-        Ok(Simulated::new(all?, y.k).from(y.origin.clone()))
+        Ok(Simulated::new(all?, y.k).from(y.beyond()))
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
         _: &Ctx<'_, Self>,
@@ -466,7 +476,7 @@ impl Primitives for Simulate {
             // An argument above 0 was a violation; observed on, it is the row's maximum after all.
             if z == 1 { 0 } else { (public_math::exp(v.min(0) as f64 * unit) * scale) as i128 }
         })?;
-        Ok(Simulated::new(ctx.round(&exact, 16)?, spec.out_width).from(x.origin.clone()))
+        Ok(Simulated::new(ctx.round(&exact, 16)?, spec.out_width).from(x.beyond()))
     }
     fn series<W: RingWord>(
         ctx: &Ctx<'_, Self>,
@@ -477,7 +487,7 @@ impl Primitives for Simulate {
         let unit = public_math::power_of_two(fine as i32);
         let scaled = x.values.map(|v| (spec.value(v as i64) * unit).round_ties_even() as i128);
         let out = ctx.round(&scaled, fine - spec.out_fraction)?;
-        Ok(Simulated::new(out, spec.out_width).from(x.origin.clone()))
+        Ok(Simulated::new(out, spec.out_width).from(x.beyond()))
     }
     fn segments(_: &Ctx<'_, Self>, spec: &Segments, word: &Simulated<u64>) -> Result<Simulated<u128>> {
         Ok(with(word, spec.width, |w| spec.value(w as u64) as i128))
@@ -492,7 +502,7 @@ impl Primitives for Simulate {
         let k = r.k;
         if ctx.engine().seen.is_some() {
             let z = x.values.zip(&r.values, "newton step", |x, r| newton_without_ring(x, r, power, lead))?;
-            return Ok(Simulated::new(z, k).from(x.origin.clone()));
+            return Ok(Simulated::new(z, k).from(x.beyond()));
         }
         let modular = |v: i128| (v as u128).low(k);
         let signed = |v: u128| ((v << (128 - k)) as i128) >> (128 - k);

@@ -38,7 +38,7 @@ impl<E: Engine> Bits<E> {
 /// `x > y`, with broadcasting. PyTorch: `x > y`.
 ///
 /// # Cost
-/// 2, 3, 6, 8 or 11 hops in rings of 8, 16, 32, 48 or 64 bits: DownCast first where precision allows.
+/// 2 hops in rings of 8 and 16 bits, 3 in larger ones; larger rings deal more: DownCast first where precision allows.
 pub fn greater<E: Engine, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, T>, y: &Tensor<E, T>) -> Result<Bits<E>> {
     same_exponent("compare", x.exponent, y.exponent)?;
     Ok(Bits { repr: E::greater(ctx, &x.repr, &y.repr)? })
@@ -70,8 +70,8 @@ pub fn maximum<E: Engine, T: Fixed>(
 /// # Error
 /// Less than 1 ulp, unbiased.
 /// # Cost
-/// D + 2 hops for D digits of at most 6 bits; those of the ring that is left when a product is rescaled. 6 hops for a
-/// product in 32 bits that drops 10.
+/// 3 hops, and those of msb in the ring that is left when a product is rescaled: 4 for a product in 32 bits that drops
+/// 10.
 pub fn relu<E: Engine, X: Unscaled<E>, T: Fixed>(ctx: &Ctx<'_, E>, x: &X) -> Result<Tensor<E, T>> {
     let fraction = effective("relu", X::FRACTION, x.exponent())?;
     let Some(drop) = fraction.checked_sub(T::F) else {
@@ -83,7 +83,7 @@ pub fn relu<E: Engine, X: Unscaled<E>, T: Fixed>(ctx: &Ctx<'_, E>, x: &X) -> Res
 /// The maximum along the last axis, whose extent becomes 1. PyTorch: `x.amax(-1, keepdim=True)`.
 ///
 /// # Cost
-/// ceil(log2 n) levels of D + 1 hops, D as in [`greater`].
+/// At most ceil(log2 n) levels of one hop more than [`greater`]; half as many where the network is slow.
 pub fn max_last<E: Engine, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, T>) -> Result<Tensor<E, T>> {
     if x.shape().rank() == 0 || x.shape().last() == 0 {
         return Err(Error::shape("maximum over the last axis", x.shape(), &Shape::new(&[1])));

@@ -21,7 +21,7 @@ use serde::Serialize;
 /// the client. For each text the private answer is printed beside that of the same model in ordinary floating point.
 ///
 /// The checkpoint decides what is answered: an embedding, the class of a text or a pair, classes of tokens, the part of a
-/// context that answers a question, or the tokens that fit in place of each [MASK].
+/// context that answers a question, or the tokens that fit in place of masked ones.
 ///
 /// One machine protects nothing: whoever controls it sees all three shares. This command shows what the protocols
 /// compute and what they cost.

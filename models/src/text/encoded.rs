@@ -46,7 +46,7 @@ impl Encoded {
         let origin = |(i, &(start, end)): (usize, &(usize, usize))| {
             let chars = start % SECOND..end % SECOND;
             let word = words.get(i).copied().flatten();
-            (special.get(i) != Some(&1)).then(|| Origin { text: start / SECOND, word, chars })
+            (special.get(i) != Some(&1)).then_some(Origin { text: start / SECOND, word, chars })
         };
         let origins = encoding.get_offsets().iter().enumerate().map(origin);
         Self {

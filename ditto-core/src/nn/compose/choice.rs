@@ -15,8 +15,7 @@ use crate::tensor::Broadcast;
 /// # Protocol
 /// The sign of y - x.
 /// # Cost
-/// D hops for D digits of the low k-1 bits (k = 8: 2; 16: 3; 32: 6; 64: 11); 4 (D - 1) + 2 bits online; offline
-/// those of msb.
+/// One hop and 2 bits online more than msb.
 /// # Security
 /// As msb and open_bits.
 /// # Source
@@ -67,8 +66,8 @@ pub(crate) fn select<P: Primitives, W: RingWord>(
 /// # Protocol
 /// Drop bits and open under a mask; then the sign beside the UpCast; keep what is not negative.
 /// # Cost
-/// With h = min(k - drop, k2) and D digits of its low h-1 bits: D + 2 hops (k = 32, drop = 10: 6); 4 k2 + 4 D - 2 bits
-/// online; offline those of msb, 2 k2 of select and 2 (k2 - h) of the UpCast.
+/// With h = min(k - drop, k2): 3 hops and 4 k2 + 2 bits online more than msb in Z_{2^h} (k = 32, drop = 10: 4 hops);
+/// offline those of msb, 2 k2 of select and 2 (k2 - h) of the UpCast.
 /// # Security
 /// As remask, msb, open_bits, upcast and select. The masked number serves several; each has its own dealt numbers.
 /// # Source

@@ -56,6 +56,15 @@ pub(crate) fn cost(rows: usize, mut n: usize, k: u32, ways: usize) -> Cost {
 }
 
 /// [`row_max`] with nodes of at most `ways` elements.
+///
+/// # Error
+/// None.
+/// # Cost
+/// [`cost`].
+/// # Security
+/// As [`row_max`].
+/// # Source
+/// As [`row_max`].
 pub(crate) fn tree<P: Primitives, W: RingWord>(
     ctx: &Ctx<'_, P>,
     x: &P::Masked<W>,

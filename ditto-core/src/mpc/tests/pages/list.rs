@@ -10,11 +10,11 @@ use crate::ctx::Ctx;
 use crate::engine::Meter;
 use crate::error::Result;
 use crate::fixed::{Fixed, Fx, WordOf};
-use crate::mpc::{Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Wave};
+use crate::mpc::{Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Signs, Wave};
 use crate::net::Link;
 use crate::nn::compose::inverse::{Inverse, InverseSpec, inverse};
 use crate::nn::compose::maximum::row_max;
-use crate::nn::compose::truncate;
+use crate::nn::compose::{greater, relu, select as choose, truncate};
 use crate::nn::{self, Activation, LayerNorm, Tensor};
 use crate::primitives::Primitives;
 use crate::session::{SecureModel, request_cost};
@@ -59,13 +59,17 @@ pub(super) const PAGES: &[Page] = &[
     Page { name: "newton", rows: newton },
     Page { name: "truncate", rows: truncation },
     Page { name: "maximum", rows: maximum },
+    Page { name: "choice", rows: choice },
     Page { name: "inverse", rows: inverses },
     Page { name: "softmax_attend", rows: softmax_attend },
+    Page { name: "softmax_clipped", rows: softmax_clipped },
+    Page { name: "softmax_two_quad", rows: softmax_two_quad },
     Page { name: "layer_norm", rows: layer_norm },
     Page { name: "mean_rows", rows: mean_rows },
     Page { name: "normalize", rows: normalize },
     Page { name: "pointwise", rows: pointwise },
     Page { name: "quad", rows: quad },
+    Page { name: "puma_gelu", rows: puma_gelu },
 ];
 
 /// Elements of a row of a table: bits per element come out whole.
@@ -209,6 +213,10 @@ fn upcast() -> Vec<Row> {
 fn msb() -> Vec<Row> {
     let mut rows = vec![row("Z_{2^10}", ELEMENT, |ctx| Meter::msb(ctx, &secret::<u64>(&[N], 10)))];
     rows.extend(rings(Meter::msb));
+    let three = Signs { drop: 0, bits: 64, add: vec![0; 3] };
+    rows.push(row("three signs of one number, Z_{2^64}", ELEMENT, |ctx| {
+        Meter::signs(ctx, &three, &secret::<u64>(&[N], 64))
+    }));
     rows
 }
 
@@ -247,7 +255,11 @@ fn lookup() -> Vec<Row> {
             Meter::lookup(ctx, &secret::<u64>(&[N], 32), &table)
         })
     };
-    vec![of(4), of(6), of(8).typical(), of(11), of(13)]
+    let rest = row("64 entries with the rest of 8 bits in Z_{2^20}", ELEMENT, |ctx| {
+        let table = Lookup::new(8, 32, vec![0; 64])?;
+        Meter::lookup_with_rest::<u64, u64>(ctx, &secret(&[N], 32), &table, 20)
+    });
+    vec![of(4), of(6), of(8).typical(), of(11), of(13), rest]
 }
 
 fn exp() -> Vec<Row> {
@@ -325,6 +337,22 @@ fn maximum() -> Vec<Row> {
     rows.into_iter().enumerate().map(|(i, row)| Row { typical: i == 0, ..row }).collect()
 }
 
+fn choice() -> Vec<Row> {
+    let x = |k| secret::<u64>(&[N], k);
+    let relu_of = |(k, drop, k2)| {
+        row(format!("relu, {} by {drop} bits to {}", ring(k), ring(k2)), ELEMENT, |ctx| {
+            relu::<Meter, u64, u64>(ctx, &x(k), drop, k2)
+        })
+    };
+    vec![
+        row("greater, Z_{2^16}", ELEMENT, |ctx| greater::<Meter, u64>(ctx, &x(16), &x(16))),
+        row("greater, Z_{2^32}", ELEMENT, |ctx| greater::<Meter, u64>(ctx, &x(32), &x(32))),
+        row("select, Z_{2^32}", ELEMENT, |ctx| choose::<Meter, u64>(ctx, &secret(&[N], 1), &x(32), &x(32))),
+        relu_of((32, 10, 32)).typical(),
+        relu_of((64, 18, 64)),
+    ]
+}
+
 fn inverses() -> Vec<Row> {
     let of = |name: &str, width: u32, spec: InverseSpec| {
         row(name, ELEMENT, |ctx| inverse::<Meter>(ctx, &secret(&[N], width), &spec))
@@ -368,6 +396,26 @@ fn softmax_attend() -> Vec<Row> {
     };
     let (bytes, wan) = (("fewest bytes", Link::NONE), ("WAN", Link::WAN));
     vec![of(bytes, 32), of(bytes, 128).typical(), of(wan, 128), of(bytes, 512), of(wan, 512)]
+}
+
+/// A softmax in the one ring of scores and values with twice `F` and `F` fractional bits.
+fn in_one_ring<S: Fixed, V: Fixed>(kind: nn::Softmax) -> Vec<Row> {
+    let of = |n: usize| {
+        row(format!("{n} keys, 64 values each, Z_{{2^{}}} at 2^-{}", V::K, V::F), (ROWS, "row"), |ctx| {
+            let (scores, values) = (tensor::<S>(&[12, 128, n]), tensor::<V>(&[12, n, 64]));
+            let out: Result<Tensor<Meter, V>> = nn::softmax_attend(ctx, kind, &scores, &values);
+            out
+        })
+    };
+    vec![of(32), of(128).typical()]
+}
+
+fn softmax_clipped() -> Vec<Row> {
+    in_one_ring::<Fx<64, 36>, Fx<64, 18>>(nn::Softmax::Clipped)
+}
+
+fn softmax_two_quad() -> Vec<Row> {
+    in_one_ring::<Fx<64, 32>, Fx<64, 16>>(nn::Softmax::TwoQuad)
 }
 
 fn layer_norm() -> Vec<Row> {
@@ -418,6 +466,8 @@ fn pointwise() -> Vec<Row> {
         activation::<Fx<32, 21>, Fx<32, 10>>("GeLU", Activation::Gelu).typical(),
         activation::<Fx<32, 16>, Fx<32, 8>>("tanh", Activation::Tanh),
         activation::<Fx<32, 21>, Fx<32, 10>>("tanh", Activation::Tanh),
+        activation::<Fx<32, 21>, Fx<32, 10>>("SiLU", Activation::Silu),
+        activation::<Fx<32, 21>, Fx<32, 10>>("sigmoid", Activation::Sigmoid),
     ]
 }
 
@@ -427,4 +477,8 @@ fn quad() -> Vec<Row> {
         activation::<Fx<32, 8>, Fx<32, 8>>("Quad", Activation::Quad),
         activation::<Fx<64, 36>, Fx<64, 18>>("Quad", Activation::Quad),
     ]
+}
+
+fn puma_gelu() -> Vec<Row> {
+    vec![activation::<Fx<64, 36>, Fx<64, 18>>("PUMA's GeLU", Activation::PumaGelu).typical()]
 }
