@@ -1,4 +1,11 @@
-//! What a protocol costs, as code.
+//! What a protocol costs, as code: bytes and hops exactly, computing as counts that a machine's speed turns into time.
+
+mod machine;
+mod measure;
+mod work;
+
+pub use machine::{Machine, PhaseSeconds};
+pub use work::{Kind, Load, Work};
 
 use std::ops::{Add, AddAssign};
 

@@ -5,5 +5,5 @@ mod meter;
 mod simulate;
 
 pub use clear::Clear;
-pub use meter::{Meter, Program};
+pub use meter::{Charge, Meter, Program};
 pub use simulate::{Simulate, Simulated, SimulatedWeight};

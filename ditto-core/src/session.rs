@@ -18,7 +18,7 @@ mod tests;
 pub use client::Client;
 pub use local::{LocalLinks, private};
 pub use manifest::{Entry, Manifest, Use};
-pub use model::{SecureModel, program, request_cost};
+pub use model::{Operation, SecureModel, operations, program, request_cost};
 pub use owner::share_weights;
 pub use party::{Links, Party, Report, Served};
 pub use plain::{Floats, clear, observe, simulate};

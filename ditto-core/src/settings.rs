@@ -17,6 +17,14 @@ pub struct Settings {
     pub link: Link,
 }
 
+impl Settings {
+    /// The same for another link.
+    #[must_use]
+    pub fn with_link(&self, link: Link) -> Self {
+        Self { link, ..self.clone() }
+    }
+}
+
 /// Dyadic scales of a checkpoint. What is not listed has the scale of its type: exponent 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod check;
+mod cost;
 mod inputs;
 mod party;
 mod run;
@@ -29,6 +30,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Cost(cost::CostOf),
     Calibrate(calibrate::Calibrate),
     Check(check::Check),
     #[command(hide = true)]
@@ -73,6 +75,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), RunError> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Cost(cost) => cost.run(),
             Command::Calibrate(calibrate) => calibrate.run(),
             Command::Check(check) => check.run(),
             Command::Party(party) => party.run(),

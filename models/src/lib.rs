@@ -14,6 +14,7 @@ pub mod calibrate;
 pub mod checkpoint;
 pub mod config;
 pub mod embeddings;
+pub mod estimate;
 mod files;
 #[cfg(test)]
 mod fuzz;

@@ -1,6 +1,7 @@
 //! BERT as a model that parties run, and the choice of its formats at run time.
 
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
 use ditto_core::error::Result;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::bert::{Bert, bert};
+use crate::config::{BertConfig, ConfigError, Head};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
 pub use crate::request::{Layout, Request};
 
@@ -72,6 +74,17 @@ pub trait Visit {
 }
 
 impl ModelSpec {
+    /// Of the configuration files of a checkpoint, whose weights may be missing.
+    pub fn of_config(
+        dir: &Path,
+        plan: Plan,
+        settings: Arc<Settings>,
+    ) -> std::result::Result<Self, ConfigError> {
+        let config = BertConfig::open(dir)?;
+        let architecture = Architecture::new(&config, &Head::of_config(&config, dir)?);
+        Ok(Self { plan, architecture, settings })
+    }
+
     /// The functions of the plan.
     pub(crate) fn functions(&self) -> Functions {
         self.plan.functions()

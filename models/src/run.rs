@@ -82,6 +82,14 @@ pub enum RunError {
     /// Nothing to do.
     #[error("no text given: use --text \"...\" or --file lines.txt")]
     NoText,
+    /// A length that the model does not take.
+    #[error("a text of {tokens} tokens: the model takes 1 to {longest} (max_position_embeddings)")]
+    Length {
+        /// The length asked for.
+        tokens: usize,
+        /// The largest.
+        longest: usize,
+    },
     /// Texts of pairs that do not pair up.
     #[error("{first} is given {firsts} times, but {second} {seconds} times")]
     Unpaired {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::cost::Cost;
+use crate::cost::{Cost, Work};
 use crate::ctx::{Ctx, StepTable, Steps};
 use crate::error::{Error, Result};
 use crate::mpc::{self, Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Share, Signs};
@@ -16,9 +16,20 @@ use crate::tensor::{Array, Shape};
 /// Reads a program for its shapes only: the steps, and the exact bytes and hops of each.
 #[derive(Debug, Default)]
 pub struct Meter {
-    costs: Mutex<Vec<(u32, Cost)>>,
+    charges: Mutex<Vec<Charge>>,
     /// Hash of every public table, or of the numbers it is computed from, in program order.
     tables: Mutex<Sha256>,
+}
+
+/// A call of a protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge {
+    /// Index of its step in the program's steps.
+    pub step: u32,
+    /// What it sends.
+    pub cost: Cost,
+    /// What it computes.
+    pub work: Work,
 }
 
 /// What the parties agree on before the first message: the ordered steps and what each costs.
@@ -26,8 +37,8 @@ pub struct Meter {
 pub struct Program {
     /// The steps.
     pub steps: Arc<StepTable>,
-    /// Cost of each step that communicates or computes, by its index in `steps`.
-    pub costs: Vec<(u32, Cost)>,
+    /// Every call of a protocol that communicates or computes, in program order.
+    pub charges: Vec<Charge>,
     /// Sum of all, with hops along the longest chain.
     pub total: Cost,
     /// Hash of the public tables that the evaluators must have in common.
@@ -46,9 +57,9 @@ impl Meter {
         let hops = ctx.depth();
         drop(ctx);
         let tables = meter.tables.into_inner().unwrap_or_else(PoisonError::into_inner).finalize().into();
-        let costs = meter.costs.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let sum = costs.iter().fold(Cost::default(), |sum, (_, c)| sum + *c);
-        Ok(Program { steps: Arc::new(steps.take_table()), costs, total: Cost { hops, ..sum }, tables })
+        let charges = meter.charges.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let sum = charges.iter().fold(Cost::default(), |sum, c| sum + c.cost);
+        Ok(Program { steps: Arc::new(steps.take_table()), charges, total: Cost { hops, ..sum }, tables })
     }
 }
 
@@ -66,7 +77,7 @@ impl Program {
         field(format!("{:?}", self.steps.settings()).as_bytes());
         public.iter().for_each(|p| field(p));
         self.steps.names().iter().for_each(|name| field(name.as_bytes()));
-        for (step, cost) in &self.costs {
+        for Charge { step, cost, .. } in &self.charges {
             field(&step.to_le_bytes());
             field(&cost.online.to_le_bytes());
             field(&cost.offline.to_le_bytes());
@@ -84,8 +95,10 @@ impl Ctx<'_, Meter> {
         tables.update(table);
     }
 
-    fn charge(&self, cost: Cost) {
-        self.engine().costs.lock().unwrap_or_else(PoisonError::into_inner).push((self.id(), cost));
+    fn charge(&self, cost: Cost, work: Work) {
+        let mut charges = self.engine().charges.lock().unwrap_or_else(PoisonError::into_inner);
+        charges.push(Charge { step: self.id(), cost, work });
+        drop(charges);
         if cost.hops > 0 {
             self.received(self.depth() + cost.hops - 1);
         }
@@ -179,30 +192,36 @@ impl Primitives for Meter {
         if x.width() != y.width() {
             return Err(Error::Unsupported("a product of two ring widths"));
         }
-        ctx.charge(mpc::bilinear::cost(op, x.shape(), y.shape(), x.width())?);
+        let (a, b, k) = (x.shape(), y.shape(), x.width());
+        ctx.charge(mpc::bilinear::cost(op, a, b, k)?, mpc::bilinear::work::<W>(op, a, b, k)?);
         Ok(Dealt::new(op.shape(x.shape(), y.shape())?, x.width()))
     }
     fn linear<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>, w: &Shape) -> Result<Dealt<W>> {
-        ctx.charge(mpc::linear::cost(x.shape(), w, x.width())?);
+        let (a, k) = (x.shape(), x.width());
+        ctx.charge(mpc::linear::cost(a, w, k)?, mpc::linear::work::<W>(a, w, k)?);
         Ok(Dealt::new(mpc::linear::shape(x.shape(), w)?, x.width()))
     }
     fn remask<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Dealt<W>) -> Result<Dealt<W>> {
-        ctx.charge(mpc::remask::cost(a.shape().len(), a.width()));
+        let (n, k) = (a.shape().len(), a.width());
+        ctx.charge(mpc::remask::cost(n, k), mpc::remask::work::<W>(n, k));
         Ok(a.clone())
     }
     fn upcast<W: RingWord, V: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>, k2: u32) -> Result<Dealt<V>> {
         allowed(x.width() >= 2 && k2 > x.width() && k2 <= V::BITS, "an UpCast to a ring that is not larger")?;
-        ctx.charge(mpc::upcast::cost(x.shape().len(), x.width(), k2));
+        let (n, k) = (x.shape().len(), x.width());
+        ctx.charge(mpc::upcast::cost(n, k, k2), mpc::upcast::work::<W, V>(n, k, k2));
         Ok(like(x, k2))
     }
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<Dealt<u8>> {
-        ctx.charge(mpc::msb::cost(x.shape().len(), x.width()));
+        let (n, k) = (x.shape().len(), x.width());
+        ctx.charge(mpc::msb::cost(n, k), mpc::msb::work::<W>(n, k));
         Ok(like(x, 1))
     }
     fn signs<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &Signs, x: &Dealt<W>) -> Result<Dealt<u8>> {
         spec.check(x.width())?;
         ctx.note(format!("{spec:?}").as_bytes());
-        ctx.charge(mpc::msb::signs_cost(x.shape().len(), spec));
+        let n = x.shape().len();
+        ctx.charge(mpc::msb::signs_cost(n, spec), mpc::msb::signs_work::<W>(n, spec));
         Ok(Dealt::new(spec.shape(x.shape()), 1))
     }
     fn xor<W: RingWord>(a: &Dealt<W>, b: &Dealt<W>) -> Result<Dealt<W>> {
@@ -211,7 +230,8 @@ impl Primitives for Meter {
     fn lookup<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>, table: &Lookup) -> Result<Dealt<u64>> {
         ctx.note(format!("lookup {} {}", table.dropped(), table.word_bits()).as_bytes());
         ctx.note(bytemuck::cast_slice(table.words()));
-        ctx.charge(mpc::lookup::cost(x.shape().len(), table.index_bits()));
+        let (n, bits) = (x.shape().len(), table.index_bits());
+        ctx.charge(mpc::lookup::cost(n, bits), mpc::lookup::work::<W>(n, bits));
         Ok(like(x, table.word_bits()))
     }
     fn lookup_with_rest<W: RingWord, V: RingWord>(
@@ -222,7 +242,8 @@ impl Primitives for Meter {
     ) -> Result<(Dealt<u64>, Dealt<V>)> {
         allowed(k <= V::BITS, "a rest that its word does not hold")?;
         let word = Self::lookup(ctx, x, table)?;
-        ctx.charge(mpc::rest::cost(x.shape().len(), k));
+        let n = x.shape().len();
+        ctx.charge(mpc::rest::cost(n, k), mpc::rest::work::<V>(n, k));
         Ok((word, like(x, k)))
     }
     fn part_of_bits<W: RingWord>(x: &Dealt<W>, from: u32, bits: u32) -> Result<Dealt<W>> {
@@ -230,7 +251,8 @@ impl Primitives for Meter {
         Ok(like(x, bits))
     }
     fn open_bits<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>) -> Result<Dealt<W>> {
-        ctx.charge(mpc::open_bits::cost(x.shape().len(), x.width()));
+        let (n, bits) = (x.shape().len(), x.width());
+        ctx.charge(mpc::open_bits::cost(n, bits), mpc::open_bits::work::<W>(n, bits));
         Ok(x.clone())
     }
     fn not(bit: &Dealt<u8>) -> Dealt<u8> {
@@ -238,7 +260,8 @@ impl Primitives for Meter {
     }
     fn select_all<W: RingWord>(ctx: &Ctx<'_, Self>, bits: &[&Dealt<u8>], y: &Dealt<W>) -> Result<Dealt<W>> {
         mpc::select::check(bits.iter().map(|b| b.shape()), y.shape())?;
-        ctx.charge(mpc::select::cost(y.shape().len(), bits.len(), y.width()));
+        let (n, k) = (y.shape().len(), y.width());
+        ctx.charge(mpc::select::cost(n, bits.len(), k), mpc::select::work::<W>(n, bits.len(), k));
         Ok(y.clone())
     }
     fn bits_to_arithmetic<W: RingWord, V: RingWord>(
@@ -246,7 +269,8 @@ impl Primitives for Meter {
         x: &Dealt<W>,
         k: u32,
     ) -> Result<Dealt<V>> {
-        ctx.charge(mpc::b2a::cost(x.shape().len(), x.width(), k));
+        let (n, bits) = (x.shape().len(), x.width());
+        ctx.charge(mpc::b2a::cost(n, bits, k), mpc::b2a::work::<V>(n, bits, k));
         Ok(like(x, k))
     }
     fn exp<W: RingWord>(
@@ -259,17 +283,20 @@ impl Primitives for Meter {
             return Err(Error::shape("exponential", x.shape(), zero.shape()));
         }
         ctx.note(format!("{spec:?}").as_bytes());
-        ctx.charge(mpc::exp::cost(x.shape().len(), spec));
+        let n = x.shape().len();
+        ctx.charge(mpc::exp::cost(n, spec), mpc::exp::work::<W>(n, spec));
         Ok(like(x, spec.out_width))
     }
     fn series<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &SeriesSpec, x: &Dealt<W>) -> Result<Dealt<u32>> {
         ctx.note(spec.noted().as_bytes());
-        ctx.charge(mpc::series::cost(x.shape().len(), spec));
+        let n = x.shape().len();
+        ctx.charge(mpc::series::cost(n, spec), mpc::series::work::<W>(n, spec));
         Ok(like(x, spec.out_width))
     }
     fn segments(ctx: &Ctx<'_, Self>, spec: &Segments, word: &Dealt<u64>) -> Result<Dealt<u128>> {
         ctx.note(format!("{spec:?}").as_bytes());
-        ctx.charge(mpc::segments::cost(word.shape().len(), spec));
+        let n = word.shape().len();
+        ctx.charge(mpc::segments::cost(n, spec), mpc::segments::work(n, spec));
         Ok(like(word, spec.width))
     }
     fn newton(
@@ -280,7 +307,8 @@ impl Primitives for Meter {
         _: u128,
     ) -> Result<Dealt<u128>> {
         zip(x, r, "newton step")?;
-        ctx.charge(mpc::newton::cost(r.shape().len(), r.width(), power));
+        let (n, k) = (r.shape().len(), r.width());
+        ctx.charge(mpc::newton::cost(n, k, power), mpc::newton::work(n, k, power));
         Ok(r.clone())
     }
 }

@@ -4,14 +4,21 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, OpenedBits, OpenedMask};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
+use crate::ring::Word;
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` words of `bits` bits into Z_{2^k}: bit j needs only the ring 2^(k-j).
 pub(crate) fn cost(n: usize, bits: u32, k: u32) -> Cost {
     (0..bits).map(|j| Cost::deal(n, k - j)).fold(Cost::default(), Cost::then)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<V: Word>(n: usize, bits: u32, k: u32) -> Work {
+    let bit = |j| Work::deal::<V>(n, k - j).helper(Kind::Step, n).online(Kind::Step, n);
+    (0..bits).map(bit).sum()
 }
 
 pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(

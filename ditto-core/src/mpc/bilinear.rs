@@ -4,7 +4,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::kernel;
@@ -141,6 +141,28 @@ fn view(data: &[f32], rows: usize, columns: usize) -> Result<ndarray::ArrayView2
 pub(crate) fn cost(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Result<Cost> {
     let n = op.shape(x, y)?.len();
     Ok(Cost { multiply_adds: 5 * op.multiply_adds(x, y)?, ..Cost::deal(n, k) })
+}
+
+/// What the parties compute for it: one product at the helper, two at each evaluator.
+pub(crate) fn work<W: Word>(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Result<Work> {
+    let n = op.shape(x, y)?.len();
+    let work = Work::deal::<W>(n, k)
+        .helper_passes::<W>(1, x.len())
+        .helper_passes::<W>(1, y.len())
+        .online_passes::<W>(1, y.len())
+        .online_passes::<W>(4, n);
+    let products = op.multiply_adds(x, y)? as usize;
+    Ok(match op {
+        Bilinear::Elementwise | Bilinear::RowDot => {
+            work.helper(Kind::Step, products).online(Kind::Step, 2 * products)
+        }
+        // The right operand is packed for each product.
+        Bilinear::MatMul | Bilinear::MatMulTransposed => work
+            .helper(Kind::multiply(k), products)
+            .helper_passes::<W>(1, y.len())
+            .online(Kind::multiply(k), 2 * products)
+            .online_passes::<W>(2, y.len()),
+    })
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

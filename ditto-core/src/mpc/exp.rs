@@ -10,7 +10,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked, OpenedBits, OpenedMask};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::public_math;
@@ -99,6 +99,17 @@ impl ExpSpec {
 /// Cost for `n` exponentials, each times an opened bit: four dealt numbers.
 pub(crate) fn cost(n: usize, spec: &ExpSpec) -> Cost {
     (0..4).map(|_| Cost::deal(n, spec.dealt_width())).fold(Cost::default(), Cost::then)
+}
+
+/// What the parties compute for it. The evaluators' table is made once and kept.
+pub(crate) fn work<W: Word>(n: usize, spec: &ExpSpec) -> Work {
+    (0..4)
+        .map(|_| Work::deal::<u64>(n, spec.dealt_width()).helper(Kind::Fresh, 8 * n))
+        .sum::<Work>()
+        .helper(Kind::Function, 1 << (spec.argument() - 1))
+        .helper_passes::<W>(1, n)
+        .helper(Kind::Step, 2 * n)
+        .online(Kind::Step, 3 * n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

@@ -5,7 +5,7 @@ use super::online::Evaluator;
 use super::role::Role;
 use super::share::{Additive, Dealt, Mask, Masked, Weight};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::kernel;
@@ -25,6 +25,16 @@ pub(crate) fn shape(x: &Shape, w: &Shape) -> Result<Shape> {
 pub(crate) fn cost(x: &Shape, w: &Shape, k: u32) -> Result<Cost> {
     let n = shape(x, w)?.len();
     Ok(Cost { multiply_adds: 5 * n as u64 * x.last() as u64, ..Cost::deal(n, k) })
+}
+
+/// What the parties compute for it: a product each, before the input and (at the evaluators) after it.
+pub(crate) fn work<W: Word>(x: &Shape, w: &Shape, k: u32) -> Result<Work> {
+    let (n, word) = (shape(x, w)?.len(), size_of::<W>());
+    let (multiply, products, stream) = (Kind::multiply(k), n * x.last(), w.len() * word);
+    let work = Work::deal::<W>(n, k).helper_passes::<W>(1, x.len());
+    let work = work.helper(multiply, products).prepare(multiply, products).online(multiply, products);
+    let work = work.helper(Kind::Stream, stream).prepare(Kind::Stream, stream).online(Kind::Stream, stream);
+    Ok(work.prepare_passes::<W>(1, n).online_passes::<W>(2, n))
 }
 
 fn product<W: Word + Elem>(x: &Array<W>, w: &Weight<W>, out: &Shape) -> Vec<W> {

@@ -4,7 +4,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Dealt, Mask, Masked, Xor};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::ring::Word;
@@ -72,6 +72,17 @@ fn words(index_bits: u32) -> (usize, u32) {
 pub(crate) fn cost(n: usize, index_bits: u32) -> Cost {
     let (count, bits) = words(index_bits);
     Cost::deal(n * count, bits)
+}
+
+/// What the parties compute for it. Making the table counts as reading the program.
+pub(crate) fn work<W: Word>(n: usize, index_bits: u32) -> Work {
+    let (count, bits) = words(index_bits);
+    Work::deal::<u64>(n * count, bits)
+        .helper_passes::<W>(1, n)
+        .helper(Kind::Fresh, 8 * n * count)
+        .helper(Kind::Step, n)
+        .online(Kind::Scan, n << index_bits)
+        .online(Kind::Pass, 32 << index_bits)
 }
 
 fn check(k: u32, table: &Lookup) -> Result<()> {

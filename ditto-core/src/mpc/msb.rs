@@ -10,7 +10,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Dealt, Mask, Masked, Xor};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::ring::Word;
@@ -199,6 +199,47 @@ macro_rules! with_word {
             }
         }
     };
+}
+
+/// What the parties compute for a sign.
+pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
+    work_of::<W>(n, 1, &digits(k, 1, 0))
+}
+
+/// What the parties compute for [`Signs`] of `n` values.
+pub(crate) fn signs_work<W: Word>(n: usize, spec: &Signs) -> Work {
+    work_of::<W>(n, spec.add.len(), &spec.digits())
+}
+
+fn work_of<W: Word>(n: usize, copies: usize, digits: &[u32]) -> Work {
+    let signs = n * copies;
+    let top = Work::deal::<u8>(n, 1)
+        .helper_passes::<W>(1, n)
+        .helper(Kind::Step, n)
+        .online_passes::<W>(1, signs)
+        .online(Kind::Step, signs);
+    let digit = |&width: &u32| {
+        let hot = match width {
+            1..=3 => Work::deal::<u8>(n, 1 << width),
+            4 => Work::deal::<u16>(n, 1 << width),
+            5 => Work::deal::<u32>(n, 1 << width),
+            _ => Work::deal::<u64>(n, 1 << width),
+        };
+        hot.helper(Kind::Step, n).online(Kind::Step, signs)
+    };
+    let node = |node: &Node| {
+        let products = node.products().len() as u32;
+        let dealt = with_word!(node.share_bits(), S => {
+            Work::deal::<S>(signs, products).prepare_passes::<S>(1, signs).online_passes::<S>(1, signs)
+        });
+        let drawn = dealt + Work::mask::<u8>(signs);
+        drawn.helper(Kind::Step, signs).online(Kind::Step, (node.digits + 2) * signs)
+    };
+    let level = |level: &Vec<Node>| {
+        let opened = Work::exchange::<u8>(signs * level.len(), opened_bits(level));
+        opened + level.iter().map(node).sum()
+    };
+    top + digits.iter().map(digit).sum() + levels(digits.len()).iter().map(level).sum()
 }
 
 pub(crate) fn offline<W: Stored + Elem>(ctx: &Ctx<'_, Preprocess>, x: &Mask<W>) -> Result<Dealt<u8>> {

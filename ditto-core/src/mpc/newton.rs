@@ -3,7 +3,7 @@
 use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked};
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::ring::Word;
@@ -13,6 +13,12 @@ use crate::tensor::Array;
 /// the masks of x and r.
 pub(crate) fn cost(n: usize, k: u32, power: u32) -> Cost {
     (0..2 * power - 1).map(|_| Cost::deal(n, k)).fold(Cost::default(), Cost::then)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work(n: usize, k: u32, power: u32) -> Work {
+    let monomial = |_| Work::deal::<u128>(n, k).helper(Kind::Step, 2 * n).online(Kind::Step, 8 * n);
+    monomials(power).map(monomial).sum()
 }
 
 pub(crate) fn offline(

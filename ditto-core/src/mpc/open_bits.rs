@@ -4,15 +4,22 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{OpenedBits, OpenedMask, Xor};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
+use crate::ring::Word;
 use crate::tensor::{Array, Elem, Shape};
 use std::sync::Arc;
 
 /// Cost for `n` words of `bits` bits.
 pub(crate) fn cost(n: usize, bits: u32) -> Cost {
     Cost::exchange(n, bits)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word>(n: usize, bits: u32) -> Work {
+    let work = Work::mask::<W>(n) + Work::exchange::<W>(n, bits);
+    work.helper_passes::<W>(1, n).online_passes::<W>(1, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

@@ -4,14 +4,20 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
+use crate::ring::Word;
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` elements of Z_{2^k}.
 pub(crate) fn cost(n: usize, k: u32) -> Cost {
     Cost::exchange(n, k)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word>(n: usize, k: u32) -> Work {
+    (Work::mask::<W>(n) + Work::exchange::<W>(n, k)).online_passes::<W>(1, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(ctx: &Ctx<'_, Preprocess>, a: &Dealt<W>) -> Result<Mask<W>> {

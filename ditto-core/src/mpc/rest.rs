@@ -11,15 +11,20 @@ use super::online::Evaluator;
 use super::role::Role;
 use super::share::{Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
-use crate::ring::cast;
+use crate::ring::{Word, cast};
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` elements in Z_{2^k}.
 pub(crate) fn cost(n: usize, k: u32) -> Cost {
     Cost::deal(n, k)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<V: Word>(n: usize, k: u32) -> Work {
+    Work::deal::<V>(n, k).helper_passes::<V>(1, n).online_passes::<V>(1, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(

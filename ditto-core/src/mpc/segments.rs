@@ -8,7 +8,7 @@
 use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, OpenedBits, OpenedMask};
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::ring::Word;
@@ -72,6 +72,12 @@ impl Segments {
 /// Cost for `n` words.
 pub(crate) fn cost(n: usize, spec: &Segments) -> Cost {
     spec.monomials().iter().map(|_| Cost::deal(n, spec.width)).fold(Cost::default(), Cost::then)
+}
+
+/// What the parties compute for it.
+pub(crate) fn work(n: usize, spec: &Segments) -> Work {
+    let monomial = |_| Work::deal::<u128>(n, spec.width).helper(Kind::Step, 2 * n).online(Kind::Step, 2 * n);
+    spec.monomials().iter().map(monomial).sum()
 }
 
 pub(crate) fn offline(

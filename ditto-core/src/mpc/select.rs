@@ -4,9 +4,10 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked, OpenedBits, OpenedMask};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
+use crate::ring::Word;
 use crate::tensor::{Array, Elem};
 
 /// Most bits of one product; each doubles what is dealt.
@@ -32,6 +33,16 @@ pub(crate) fn check<'a>(
         }
     }
     Ok(())
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word>(n: usize, bits: usize, k: u32) -> Work {
+    let set = |_| {
+        let dealt = Work::deal::<W>(n, k) + Work::deal::<W>(n, k);
+        dealt.helper_passes::<W>(2, n).helper(Kind::Step, 2 * n).online(Kind::Step, n)
+    };
+    let sets: Work = (1..1usize << bits).map(set).sum();
+    sets.helper_passes::<W>(1, n).online_passes::<W>(1, n).online(Kind::Step, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

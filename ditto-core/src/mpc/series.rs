@@ -10,7 +10,7 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Additive, Dealt, Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::public_math::{cos_sin, power_of_two};
@@ -154,6 +154,21 @@ impl SeriesSpec {
 pub(crate) fn cost(n: usize, spec: &SeriesSpec) -> Cost {
     let deals = spec.waves.iter().map(|w| Cost::deal(2 * n, spec.dealt_width(w)));
     deals.fold(Cost::default(), Cost::then)
+}
+
+/// What the parties compute for it. The tables are made once for a process, and left out.
+pub(crate) fn work<W: Word>(n: usize, spec: &SeriesSpec) -> Work {
+    let wave = |wave| {
+        let width = spec.dealt_width(wave);
+        let dealt = if width <= 32 {
+            Work::deal::<u32>(2 * n, width).helper_passes::<u32>(1, n)
+        } else {
+            Work::deal::<u64>(2 * n, width).helper_passes::<u64>(1, n)
+        };
+        dealt.helper(Kind::Step, 2 * n).online_passes::<u64>(1, n).online(Kind::Step, n)
+    };
+    let waves: Work = spec.waves.iter().map(wave).sum();
+    waves.helper_passes::<W>(1, n).online_passes::<u64>(1, n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(

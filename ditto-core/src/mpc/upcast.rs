@@ -9,10 +9,10 @@ use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Mask, Masked};
 use super::store::Stored;
-use crate::cost::Cost;
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::Result;
-use crate::ring::cast;
+use crate::ring::{Word, cast};
 use crate::tensor::{Array, Elem};
 
 /// Cost for `n` elements, Z_{2^k} to Z_{2^k2}.
@@ -48,6 +48,20 @@ macro_rules! with_word {
             }
         }
     };
+}
+
+/// What the parties compute for it.
+pub(crate) fn work<W: Word, V: Word>(n: usize, k: u32, k2: u32) -> Work {
+    with_word!(k2 - k, D => {
+        let d = k2 - k;
+        (Work::mask::<D>(n) + Work::deal::<D>(n, d) + Work::deal::<D>(n, d) + Work::exchange::<D>(n, d))
+            .helper(Kind::Step, 2 * n)
+            .helper_passes::<V>(2, n)
+            .prepare_passes::<V>(1, n)
+            .online(Kind::Step, n)
+            .online_passes::<W>(1, n)
+            .online_passes::<V>(1, n)
+    })
 }
 
 pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(

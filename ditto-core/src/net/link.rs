@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::cost::Cost;
+use crate::cost::{Cost, PhaseSeconds};
 
 /// A link's bandwidth and round trip.
 /// The default is no network at all.
@@ -45,8 +45,7 @@ impl Link {
     /// The *modelled* time that a program of this cost spends on the network: the helper's link carries the
     /// preprocessing, then the evaluators' link both ways the rest.
     pub fn seconds(&self, cost: &Cost) -> f64 {
-        self.modelled_seconds(1, [cost.offline, 0])
-            + self.modelled_seconds(cost.hops.into(), [cost.online.div_ceil(2); 2])
+        PhaseSeconds::on(self, cost).total()
     }
 
     /// Of several ways to compute one thing, the index of the fastest by [`Self::seconds`]; where the network takes no

@@ -2,11 +2,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::manifest::Recorder;
-use crate::cost::Cost;
+use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
-use crate::engine::{Meter, Program};
+use crate::engine::{Charge, Meter, Program};
 use crate::error::{Error, Result};
-use crate::fixed::Fixed;
+use crate::fixed::{Fixed, WordOf};
 use crate::kernel::packed_len;
 use crate::mpc::Dealt;
 use crate::nn::{Engine, Tensor, WeightSource};
@@ -64,11 +64,44 @@ pub fn program<M: SecureModel>(model: &M, request: &M::Request) -> Result<(Progr
     Ok((program, digest, out))
 }
 
-/// Everything that one request sends: the program, the masked input to each evaluator, and an output share
-/// from each.
-pub fn request_cost<M: SecureModel>(model: &M, request: &M::Request) -> Result<Cost> {
+/// One step of a request.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Path of the step; `input` and `output` are what goes from and to the client.
+    pub step: String,
+    /// What it sends; its hops are its own, and may hide behind those of a step beside it.
+    pub cost: Cost,
+    /// What it computes.
+    pub work: Work,
+}
+
+/// Everything that one request sends and computes, in program order: the masked input to each evaluator, the program,
+/// and an output share from each.
+pub fn operations<M: SecureModel>(model: &M, request: &M::Request) -> Result<(Vec<Operation>, Cost)> {
     let (program, _, output) = program(model, request)?;
-    let input = packed_len(model.input_shape(request).len(), M::Input::K);
-    let output = packed_len(output.len(), M::Output::K);
-    Ok(Cost { online: program.total.online + 2 * (input + output) as u64, ..program.total })
+    let client = |step: &str, n: usize, k: u32, work: Work| {
+        let online = 2 * packed_len(n, k) as u64;
+        Operation { step: step.to_owned(), cost: Cost { online, ..Cost::default() }, work }
+    };
+    let (n, k) = (model.input_shape(request).len(), M::Input::K);
+    let mut all = vec![client("input", n, k, Work::receive::<WordOf<M::Input>>(n, k))];
+    for Charge { step, cost, work } in &program.charges {
+        let step = program.steps.name(*step).unwrap_or_default();
+        match all.last_mut() {
+            Some(last) if last.step == step => {
+                last.cost += *cost;
+                last.work += *work;
+            }
+            _ => all.push(Operation { step: step.to_owned(), cost: *cost, work: *work }),
+        }
+    }
+    let (n, k) = (output.len(), M::Output::K);
+    all.push(client("output", n, k, Work::reveal::<WordOf<M::Output>>(n, k)));
+    let sum = all.iter().fold(Cost::default(), |sum, o| sum + o.cost);
+    Ok((all, Cost { hops: program.total.hops, ..sum }))
+}
+
+/// Everything that one request sends.
+pub fn request_cost<M: SecureModel>(model: &M, request: &M::Request) -> Result<Cost> {
+    operations(model, request).map(|(_, total)| total)
 }

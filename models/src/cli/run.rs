@@ -6,6 +6,7 @@ use super::inputs::Inputs;
 use super::show::show;
 use super::{Testing, progress_bar};
 use clap::Args;
+use ditto_core::cost::PhaseSeconds;
 use ditto_core::net::Limits;
 use ditto_models::answer::Answer;
 use ditto_models::plan::Plan;
@@ -60,7 +61,7 @@ pub(crate) struct Run {
     /// directory if it is there
     #[arg(long, value_name = "FILE|none")]
     quantization: Option<PathBuf>,
-    /// Also tell the time that this network would add (modelled, not measured)
+    /// Choose variants of protocols for this network, and tell the time that it would add (modelled, not measured)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
     /// Run the parties as threads of this process instead of three processes
@@ -88,6 +89,7 @@ struct Json<'a> {
     reference: &'a [Answer],
     cost: JsonCost,
     seconds: JsonSeconds,
+    cpu_seconds: JsonCpu,
     peak_rss_bytes: [u64; 3],
 }
 
@@ -109,11 +111,19 @@ struct JsonSeconds {
     modelled_network: Option<f64>,
 }
 
+/// Processor seconds of P0, P1 and P2.
+#[derive(Serialize)]
+struct JsonCpu {
+    preprocess: [f64; 3],
+    online: [f64; 3],
+}
+
 impl Run {
     pub(crate) fn run(self) -> Result<(), RunError> {
         let (task, quantization) = Task::open(&self.model, self.plan, self.inputs.read()?)?
             .batched(self.batch.into())?
             .quantized(self.quantization.as_deref())?;
+        let task = task.with_link(self.network.link());
         let reference = task.reference()?;
         if !self.json {
             self.warn(&task);
@@ -152,13 +162,8 @@ impl Run {
     }
 
     fn modelled(&self, outcome: &Outcome) -> Option<f64> {
-        let cost = outcome.counted;
-        let link = self.network.link();
-        (self.network != Network::None).then(|| {
-            // Preprocessing has the helper's link to itself; the evaluators' bytes go both ways at once.
-            link.modelled_seconds(1, [cost.offline, 0])
-                + link.modelled_seconds(u64::from(cost.hops), [cost.online / 2, cost.online / 2])
-        })
+        (self.network != Network::None)
+            .then(|| PhaseSeconds::on(&self.network.link(), &outcome.counted).total())
     }
 
     fn to_json(
@@ -184,6 +189,7 @@ impl Run {
                 total: seconds.total,
                 modelled_network: modelled,
             },
+            cpu_seconds: JsonCpu { preprocess: outcome.cpu_seconds[0], online: outcome.cpu_seconds[1] },
             peak_rss_bytes: outcome.peak_rss_bytes,
         };
         serde_json::to_string(&json).unwrap_or_default()
@@ -213,8 +219,8 @@ impl Run {
             s.total
         );
         if let Some(seconds) = modelled {
-            let network = if self.network == Network::Lan { "lan" } else { "wan" };
-            let _ = writeln!(out, "  {network}      {seconds:.2} s for transfer and latency (modelled)");
+            let _ =
+                writeln!(out, "  {}      {seconds:.2} s for transfer and latency (modelled)", self.network);
         }
         let rss = outcome.peak_rss_bytes.map(|b| format!("{:.0} MB", megabytes(b)));
         let _ = writeln!(out, "  memory   {} at most (P0, P1, P2)", rss.join(", "));

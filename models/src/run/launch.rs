@@ -40,6 +40,16 @@ impl Network {
     }
 }
 
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+        })
+    }
+}
+
 /// How the three parties exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Launch {

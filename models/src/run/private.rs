@@ -35,6 +35,8 @@ pub struct Outcome {
     pub metered: Cost,
     /// Times.
     pub seconds: Seconds,
+    /// Processor seconds of P0, P1, P2 in preprocessing and online, over all requests. Threads share one process.
+    pub cpu_seconds: [[f64; 3]; 2],
     /// Most memory of P0, P1, P2 in bytes. Threads share one process.
     pub peak_rss_bytes: [u64; 3],
 }
@@ -106,7 +108,7 @@ impl Visit for Drive<'_> {
 
         let n = task.inputs.len();
         let (mut answers, mut counted, mut metered) = (Vec::new(), Cost::default(), Cost::default());
-        let mut peak_rss_bytes = [0; 3];
+        let (mut peak_rss_bytes, mut cpu_seconds) = ([0; 3], [[0.0; 3]; 2]);
         for (i, x) in task.inputs.iter().enumerate() {
             let (batch, request) = (i as u64 + 1, &task.job.requests[i]);
             let (_, _, output) = program(model, request)?;
@@ -122,8 +124,10 @@ impl Visit for Drive<'_> {
             seconds.online += begun.elapsed().as_secs_f64();
 
             let reports = client.reports(batch)?;
-            for (peak, report) in peak_rss_bytes.iter_mut().zip(&reports) {
-                *peak = report.peak_rss_bytes;
+            for (party, report) in reports.iter().enumerate() {
+                peak_rss_bytes[party] = report.peak_rss_bytes;
+                cpu_seconds[0][party] += report.preprocess_cpu_micros as f64 / 1e6;
+                cpu_seconds[1][party] += report.online_cpu_micros as f64 / 1e6;
                 counted.online += report.online_bytes;
                 counted.offline += report.offline_bytes;
             }
@@ -135,6 +139,6 @@ impl Visit for Drive<'_> {
         client.close()?;
         parties.owner.iter().try_for_each(|l| l.close()).map_err(ditto_core::Error::from)?;
         counted.multiply_adds = metered.multiply_adds;
-        Ok(Outcome { answers, counted, metered, seconds, peak_rss_bytes })
+        Ok(Outcome { answers, counted, metered, seconds, cpu_seconds, peak_rss_bytes })
     }
 }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ditto_core::Settings;
+use ditto_core::net::Link;
 use ditto_core::session::{Floats, Manifest, SecureModel, clear, program};
 use ditto_core::tensor::Array;
 use rayon::prelude::*;
@@ -106,6 +107,13 @@ impl Task {
     #[must_use]
     pub fn with_settings(self, settings: Arc<Settings>) -> Self {
         Self { job: self.job.with_settings(settings), ..self }
+    }
+
+    /// The same with variants of protocols for a link.
+    #[must_use]
+    pub fn with_link(self, link: Link) -> Self {
+        let settings = self.job.model.settings.with_link(link);
+        self.with_settings(Arc::new(settings))
     }
 
     /// The same with the scales and ranges that an option names: see [`QuantizationFile::find`]. Also returns the file's

@@ -1,0 +1,180 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use ditto_core::cost::{Cost, Kind, Machine, PhaseSeconds};
+use ditto_models::estimate::{Estimate, Row};
+use ditto_models::model::{ModelSpec, Request};
+use ditto_models::plan::Plan;
+use ditto_models::quantization::settings_for;
+use ditto_models::run::{Network, RunError};
+use serde::Serialize;
+
+/// Tell what one request of a model will send and how long it will take, without running it
+///
+/// Bytes and hops are exact: they are what `ditto run` counts for one text of that length. Only the configuration files of
+/// the checkpoint are read; weights and tokenizer may be missing. Times are predicted for three parties on this machine,
+/// whose speed is measured for a fraction of a second, with nothing else running.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  ditto cost --model checkpoints/all-MiniLM-L6-v2 --seq 128
+  ditto cost --model checkpoints/all-MiniLM-L6-v2 --seq 128 --plan ditto --network wan --json
+
+Bytes are payload summed over all senders. A step's hops are its own; hops of steps side by side are shared, so the total
+is less than their sum.")]
+pub(crate) struct CostOf {
+    /// Directory with the configuration of a Hugging Face BERT checkpoint: config.json, and modules.json where there is one
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Length of the text in tokens, special ones included
+    #[arg(long, value_name = "N")]
+    seq: usize,
+    /// Number formats and functions
+    #[arg(long, value_enum, default_value = "accurate")]
+    plan: Plan,
+    /// Scales and ranges that `ditto calibrate` wrote, or `none`; by default quantization.PLAN.json in the model's
+    /// directory if it is there
+    #[arg(long, value_name = "FILE|none")]
+    quantization: Option<PathBuf>,
+    /// Choose variants of protocols for this network, and count the time that it would add (modelled)
+    #[arg(long, value_enum, default_value = "none")]
+    network: Network,
+    /// Print one JSON object with every step instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints. The names are stable.
+#[derive(Serialize)]
+struct Json<'a> {
+    model: String,
+    plan: Plan,
+    network: Network,
+    seq: usize,
+    cost: JsonCost,
+    predicted_seconds: PhaseSeconds,
+    operations: Vec<JsonOperation<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonCost {
+    online_bytes: u64,
+    offline_bytes: u64,
+    hops: u32,
+}
+
+#[derive(Serialize)]
+struct JsonOperation<'a> {
+    step: &'a str,
+    hops: u32,
+    online_bytes: u64,
+    offline_bytes: u64,
+    multiply_adds: u64,
+}
+
+impl CostOf {
+    pub(crate) fn run(self) -> Result<(), RunError> {
+        let settings = settings_for(&self.model, self.plan, self.quantization.as_deref())?;
+        let link = self.network.link();
+        let model = ModelSpec::of_config(&self.model, self.plan, Arc::new(settings.with_link(link)))?;
+        let longest = model.architecture.max_position_embeddings;
+        if !(1..=longest).contains(&self.seq) {
+            return Err(RunError::Length { tokens: self.seq, longest });
+        }
+        let estimate = Estimate::new(&model, &Request::new(&[self.seq], &model.architecture.head))?;
+        let machine = Machine::measure()?;
+        let seconds = estimate.seconds(&machine, &link);
+        let text = if self.json {
+            self.to_json(&estimate, seconds)
+        } else {
+            self.to_text(&estimate, &machine, seconds)
+        };
+        // A reader that stops early (head, a pager) is no failure.
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        Ok(())
+    }
+
+    fn to_json(&self, estimate: &Estimate, predicted_seconds: PhaseSeconds) -> String {
+        let Cost { online, offline, hops, .. } = estimate.cost;
+        let operations = estimate.operations.iter().map(|o| JsonOperation {
+            step: &o.step,
+            hops: o.cost.hops,
+            online_bytes: o.cost.online,
+            offline_bytes: o.cost.offline,
+            multiply_adds: o.cost.multiply_adds,
+        });
+        let json = Json {
+            model: self.model.display().to_string(),
+            plan: self.plan,
+            network: self.network,
+            seq: self.seq,
+            cost: JsonCost { online_bytes: online, offline_bytes: offline, hops },
+            predicted_seconds,
+            operations: operations.collect(),
+        };
+        serde_json::to_string(&json).unwrap_or_default() + "\n"
+    }
+
+    fn to_text(&self, estimate: &Estimate, machine: &Machine, seconds: PhaseSeconds) -> String {
+        let rows = estimate.rows(ROWS);
+        let efforts: Vec<f64> = rows.iter().map(|row| machine.effort(&row.work)).collect();
+        let all: f64 = efforts.iter().sum();
+        let widest = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or_default();
+        let line = |name: &str, share: f64, cost: &Cost| {
+            format!(
+                "{name:widest$} {:>6.1}% {:>10.2} {:>10.2} {:>6} {:>10.1}\n",
+                100.0 * share,
+                cost.online as f64 / 1e6,
+                cost.offline as f64 / 1e6,
+                cost.hops,
+                cost.multiply_adds as f64 / 1e6
+            )
+        };
+        let mut out = format!(
+            "{} {}, {} tokens\n\n{:widest$} {:>7} {:>10} {:>10} {:>6} {:>10}\n",
+            self.model.display(),
+            self.plan,
+            self.seq,
+            "",
+            "work",
+            "online MB",
+            "offline MB",
+            "hops",
+            "M mult-adds"
+        );
+        for (row, effort) in rows.iter().zip(&efforts) {
+            out += &line(&name(row), effort / all, &row.cost);
+        }
+        out += &line("in all", 1.0, &estimate.cost);
+        let per_second = |kind, unit: f64| 1.0 / machine.rate(kind) / unit;
+        let network = match self.network {
+            Network::None => "loopback".to_owned(),
+            network => format!("{network} (network modelled)"),
+        };
+        out + &format!(
+            "\npredicted on {network}: {:.2} s preprocessing, {:.2} s online\n\
+             this machine: {} cores; one does {:.0} / {:.0} / {:.0} G multiply-adds/s (rings to 32 / 52 / 64 bits), \
+             {:.1} GB/s of AES,\n  {:.1} GB/s through arrays, {:.0} M table steps/s; loopback {:.0} us a hop, {:.1} GB/s\n",
+            seconds.preprocess,
+            seconds.online,
+            machine.cores(),
+            per_second(Kind::Multiply32, 1e9),
+            per_second(Kind::Multiply52, 1e9),
+            per_second(Kind::Multiply64, 1e9),
+            per_second(Kind::Draw, 1e9),
+            per_second(Kind::Pass, 1e9),
+            per_second(Kind::Step, 1e6),
+            machine.hop() * 1e6,
+            per_second(Kind::Wire, 1e9),
+        )
+    }
+}
+
+/// Most rows of the table.
+const ROWS: usize = 28;
+
+fn name(row: &Row) -> String {
+    if row.times > 1 { format!("{} ({} x)", row.name, row.times) } else { row.name.clone() }
+}
