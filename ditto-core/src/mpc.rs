@@ -4,8 +4,9 @@
 //! (m, l0) and (m, l1), the helper P2 holds (l0, l1). Any two parties reconstruct, one learns nothing. Masks come
 //! from generators that P2 shares with each evaluator, so they cost no bytes.
 //!
-//! Each protocol is a file with three functions: `cost`, what it sends; `offline`, all that depends on masks only
-//! and runs at all three parties before the input is there; `online`, what the evaluators do with the result.
+//! Each protocol is a file with four functions: `cost`, what it sends; `work`, what it computes; `offline`, all that
+//! depends on masks only and runs at all three parties before the input is there; `online`, what the evaluators do with
+//! the result.
 //! This is the only place that sees the inside of shares.
 
 mod dealer;

@@ -334,28 +334,6 @@ fn announces_the_head_without_a_checkpoint() {
     assert!(message(head(&["BertForMultipleChoice"], None)).contains("BertForMultipleChoice"));
 }
 
-#[test]
-fn announces_the_head_without_a_checkpoint() {
-    let head = |architectures: &[&str], labels: Option<&[&str]>| {
-        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        let config = BertConfig {
-            architectures: owned(architectures),
-            labels: labels.map(owned),
-            ..BertConfig::tiny()
-        };
-        Head::of_config(&config, TempDir::new().unwrap().path())
-    };
-    let labels =
-        |names: &[&str]| Head::Classification { labels: names.iter().map(|n| n.to_string()).collect() };
-    let class = "BertForSequenceClassification";
-    assert_eq!(head(&[class], Some(&["a", "b", "c"])).unwrap(), labels(&["a", "b", "c"]));
-    assert_eq!(head(&[class], None).unwrap(), labels(&["LABEL_0", "LABEL_1"]));
-    let embedding = Head::Embedding { normalize: true, max_tokens: None };
-    assert_eq!(head(&["BertModel"], None).unwrap(), embedding);
-    assert_eq!(head(&[], None).unwrap(), embedding);
-    assert!(message(head(&["BertForMultipleChoice"], None)).contains("BertForMultipleChoice"));
-}
-
 fn module(path: &str, class: &str) -> Value {
     json!({ "idx": 0, "name": "0", "path": path, "type": class })
 }
