@@ -9,6 +9,7 @@ mod train;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ditto_core::session::{clear, private, request_cost, simulate};
@@ -49,13 +50,20 @@ enum Command {
 
 const CONFIG: Config = Config { patches: 16, pixels: 16, width: 64, heads: 4, blocks: 2, classes: 10 };
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     let args = Args::parse();
-    match args.command {
+    let done = match args.command {
         Command::Train => train(&args.model, args.scale),
         Command::Check => check(&args.model, args.scale),
         Command::Cost => cost(),
         Command::Run { images } => run(&args.model, args.scale, images),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
