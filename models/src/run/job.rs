@@ -60,7 +60,7 @@ mod tests {
                 },
                 "settings": serde_json::to_value(Settings::default()).unwrap(),
             },
-            "requests": [{ "tokens": 3 }],
+            "requests": [{ "tokens": [3], "masks": [] }],
         })
     }
 

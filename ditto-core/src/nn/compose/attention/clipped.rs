@@ -71,9 +71,13 @@ pub(super) fn clipped<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     } else {
         (P::floor_shift(&x, drop, spec.argument(), false)?, MARGIN)
     };
-    let e = P::exp(&ctx.step("exp")?, &spec, &add_scalar::<P, u32>(&x, -margin)?, &far)?;
+    let (exp, lift) = (ctx.step("exp")?, ctx.step("lift")?);
+    // The clip sees to the exponential's range; its results are below 1.
+    exp.holds_by_construction();
+    lift.holds_by_construction();
+    let e = P::exp(&exp, &spec, &add_scalar::<P, u32>(&x, -margin)?, &far)?;
     let e = P::remask(&ctx.step("exp/remask")?, &e)?;
-    let e: P::Masked<u64> = P::upcast(&ctx.step("lift")?, &e, k)?;
+    let e: P::Masked<u64> = P::upcast(&lift, &e, k)?;
 
     let weights = Weights {
         share: &e,
