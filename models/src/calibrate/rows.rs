@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_typical_number_is_that_of_the_median_row() {
-        assert_eq!(typical(&[3.0, -3.0, 100.0, 100.0, 1.0, 1.0], 2), 3.0);
+        assert!((typical(&[3.0, -3.0, 100.0, 100.0, 1.0, 1.0], 2) - 3.0).abs() < 1e-9);
         assert_eq!(typical(&[], 2), 0.0);
     }
 }
