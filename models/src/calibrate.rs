@@ -119,6 +119,13 @@ fn refuse(task: &Task, problems: &[Problem]) -> Result<(), RunError> {
     Err(RunError::Unsafe(Unsafe { dir, plan: task.job.model.plan, problems: told }))
 }
 
+/// Conditions without enough headroom, in program order: the first is where it begins.
+fn without_headroom(trial: &Trial) -> Vec<Problem> {
+    let mut below = trial.below(REQUIRED);
+    below.sort_by_key(|c| c.place);
+    below.into_iter().cloned().map(Problem::Range).collect()
+}
+
 /// What calibration found.
 #[derive(Clone, Debug)]
 pub struct Calibration {
@@ -150,11 +157,14 @@ pub fn calibrate(
         settings.check()?;
         let settled = *task.job.model.settings == *settings;
         task = task.with_settings(settings);
-        refuse(&task, &coarse)?;
+        if !coarse.is_empty() {
+            // Conditions that fail say where large numbers begin.
+            refuse(&task, &[coarse, without_headroom(&after)].concat())?;
+        }
         if !settled {
             after = Trial::run_with(&task, &reference, &|n| progress(reading, n))?;
         }
-        problems = after.below(REQUIRED).into_iter().cloned().map(Problem::Range).collect();
+        problems = without_headroom(&after);
         if problems.is_empty() {
             break;
         }

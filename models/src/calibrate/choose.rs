@@ -4,7 +4,7 @@ use ditto_core::session::{Entry, Floats, Manifest, SecureModel, Use};
 use ditto_core::settings::{Quantization, StepScale};
 
 use super::rows::typical;
-use super::{Problem, Trial};
+use super::{Condition, Problem, Trial};
 use crate::model::{Request, Visit};
 use crate::run::{RunError, Task};
 
@@ -142,7 +142,8 @@ fn coarse(
         let size = typical(&values, inputs) * entry.scale.abs();
         let units = size * f64::from(units_per_one(entry, next)).exp2();
         if size > 0.0 && units < UNITS {
-            let worst = trial.conditions.iter().filter(|c| c.seen.weight.as_deref() == Some(&*entry.name));
+            let own = |c: &&Condition| c.seen.is_lift() && c.seen.weight.as_deref() == Some(&*entry.name);
+            let worst = trial.conditions.iter().filter(own);
             let worst = worst.min_by(|a, b| a.seen.headroom.total_cmp(&b.seen.headroom));
             problems.push(Problem::Coarse {
                 tensor: entry.name.clone(),

@@ -62,7 +62,7 @@ pub struct Headroom {
 }
 
 impl Headroom {
-    fn of(task: &Task, Condition { seen, text }: &Condition) -> Self {
+    fn of(task: &Task, Condition { seen, text, .. }: &Condition) -> Self {
         Self {
             step: seen.step.clone(),
             operation: seen.op,

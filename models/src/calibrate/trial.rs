@@ -31,6 +31,8 @@ pub struct Condition {
     pub seen: Observation,
     /// The text (from 0) with the least headroom.
     pub text: usize,
+    /// Its place among the conditions in program order, about.
+    pub place: usize,
 }
 
 /// How far answers are from those of floats.
@@ -140,11 +142,11 @@ impl Visit for Observe<'_> {
             let outputs: Vec<_> = together.par_iter().map(one).collect::<Result<_, _>>()?;
             for (&i, (output, seen)) in together.iter().zip(outputs) {
                 answers.extend(task.answers(i, output.data()));
-                for seen in seen {
+                for (place, seen) in seen.into_iter().enumerate() {
                     let key = (seen.step.clone(), seen.op);
                     match all.get_mut(&key) {
                         None => {
-                            all.insert(key, Condition { seen, text: i });
+                            all.insert(key, Condition { seen, text: i, place });
                         }
                         Some(known) => {
                             if seen.headroom < known.seen.headroom {
