@@ -80,7 +80,7 @@ pub enum QuantizationError {
         /// The file.
         file: PathBuf,
         /// Which one.
-        source: ditto_core::Error,
+        source: Box<ditto_core::Error>,
     },
     /// It was made for another plan.
     #[error("{}: made for plan `{found}`, but the plan is `{wanted}`", .file.display())]
@@ -165,7 +165,8 @@ impl QuantizationFile {
             return Err(QuantizationError::Version { file: file(), found: version });
         }
         let this: Self = serde_json::from_slice(&bytes).map_err(json)?;
-        let bounds = |source| QuantizationError::Bounds { file: file(), source };
+        let bounds =
+            |source: ditto_core::Error| QuantizationError::Bounds { file: file(), source: source.into() };
         this.settings().check().map_err(bounds)?;
         Ok(this)
     }

@@ -34,7 +34,7 @@ pub enum RunError {
         /// Which text, from 1; 0 for the tokenizer itself.
         index: usize,
         /// The cause.
-        source: InputError,
+        source: Box<InputError>,
     },
     /// A protocol, an engine or the transport.
     #[error(transparent)]
@@ -45,11 +45,11 @@ pub enum RunError {
         /// Which text, from 1.
         index: usize,
         /// The cause.
-        source: ditto_core::Error,
+        source: Box<ditto_core::Error>,
     },
     /// A quantization file.
     #[error(transparent)]
-    Quantization(#[from] QuantizationError),
+    Quantization(Box<QuantizationError>),
     /// A checkpoint that cannot be run safely.
     #[error(transparent)]
     Unsafe(#[from] Unsafe),
@@ -105,4 +105,10 @@ pub enum RunError {
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]
     Job(String),
+}
+
+impl From<QuantizationError> for RunError {
+    fn from(error: QuantizationError) -> Self {
+        Self::Quantization(Box::new(error))
+    }
 }

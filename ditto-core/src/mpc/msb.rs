@@ -384,7 +384,7 @@ struct Place {
     width: u32,
 }
 
-/// Bit 0: [c < d], bit 1: [c = d], c the digit of an opened value and d that of its mask.
+/// Bit 0: `[c < d]`, bit 1: `[c = d]`, c the digit of an opened value and d that of its mask.
 fn read_digit<W: Word, D: Stored>(
     ctx: &Ctx<'_, Evaluator>,
     m: &[W],

@@ -97,6 +97,8 @@ impl WeightSource<Simulate> for SimulatedWeights<'_> {
 
 /// A loaded model read in f32: the reference. Returns a function of a request and
 /// its input.
+// A type alias cannot name an opaque function.
+#[allow(clippy::type_complexity)]
 pub fn clear<'a, M: SecureModel>(
     model: &'a M,
     floats: &dyn Floats,

@@ -137,7 +137,7 @@ impl Visit for Observe<'_> {
                 // Coins of rounding: public, and others for each text.
                 let coins = (i as u128 + 1).to_le_bytes();
                 read(coins, &task.job.requests[i], &task.inputs[i])
-                    .map_err(|source| RunError::Read { index: i + 1, source })
+                    .map_err(|source| RunError::Read { index: i + 1, source: Box::new(source) })
             };
             let outputs: Vec<_> = together.par_iter().map(one).collect::<Result<_, _>>()?;
             for (&i, (output, seen)) in together.iter().zip(outputs) {

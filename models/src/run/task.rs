@@ -51,12 +51,15 @@ impl Task {
         let checkpoint = Checkpoint::open(dir)?;
         let head = Head::detect(&config, &checkpoint)?;
         let tokenizer = Tokenizer::open(dir).and_then(|t| t.for_model(&config));
-        let tokenizer = tokenizer.map_err(|source| RunError::Text { index: 0, source: source.into() })?;
+        let tokenizer =
+            tokenizer.map_err(|source| RunError::Text { index: 0, source: Box::new(source.into()) })?;
         let embeddings = Embeddings::open(&checkpoint, &config)?;
 
         let preparer = Preparer::new(&tokenizer, &head, &config);
         let prepare = |(i, text): (usize, I)| {
-            preparer.prepare(text.into()).map_err(|source| RunError::Text { index: i + 1, source })
+            preparer
+                .prepare(text.into())
+                .map_err(|source| RunError::Text { index: i + 1, source: Box::new(source) })
         };
         let texts: Vec<Prepared> = texts.into_iter().enumerate().map(prepare).collect::<Result<_, _>>()?;
         if texts.is_empty() {

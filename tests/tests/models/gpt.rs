@@ -30,6 +30,7 @@ pub(crate) enum Keeping {
 
 /// Keys and values of one layer.
 pub(crate) struct Cache<E: Engine, P: Plan> {
+    #[allow(clippy::type_complexity)] // A pair under an option, as an author would write it.
     joined: Option<(Tensor<E, P::Act>, Tensor<E, P::Value>)>,
     keys: Vec<Tensor<E, P::Act>>,
     values: Vec<Tensor<E, P::Value>>,

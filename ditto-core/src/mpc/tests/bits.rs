@@ -98,7 +98,7 @@ case!(Rest[W] { table: Lookup }: W => u32, |c, ctx, x| {
 fn index_and_rest_make_the_value() {
     for (drop, index) in [(1, 1), (3, 4), (9, 5), (1, 12)] {
         // The word tells the index, above three bits of something else.
-        let words = (0..1u64 << index).map(|i| i << 3 | i * 5 % 8).collect();
+        let words = (0..1u64 << index).map(|i| (i << 3) | (i * 5 % 8)).collect();
         let table = Lookup::new(drop, index + 3, words).expect("a table");
         let k = drop + index + 2;
         // The highest index has none above it.

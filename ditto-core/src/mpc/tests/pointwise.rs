@@ -190,8 +190,11 @@ fn a_smaller_range_costs_less() {
     assert!(matches!(small.method, Method::Series { tails: 0, .. }) && small.hops == 3, "{small}");
 }
 
+/// Whether a method is the one that is expected.
+type Expected = fn(Method) -> bool;
+
 /// Functions of an author, and by which method they are computed at 10 fractional bits.
-fn authors() -> Vec<(Pointwise, fn(Method) -> bool)> {
+fn authors() -> Vec<(Pointwise, Expected)> {
     type F = fn(f64) -> f64;
     let new = |name: &str, f: F, range, tolerance| Pointwise::new(name, f, range, tolerance).expect(name);
     let softplus: F = |x| x.max(0.0) + (1.0 + (-x.abs()).exp()).ln();
