@@ -27,3 +27,4 @@ mod request;
 pub mod run;
 pub mod synthetic;
 pub mod text;
+pub mod weights;

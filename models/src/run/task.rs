@@ -13,12 +13,13 @@ use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::config::{BertConfig, Head};
-use crate::embeddings::{BertFloats, Embeddings};
+use crate::embeddings::BertEmbeddings;
 use crate::input::{Input, Prepared, Preparer};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
 use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
 use crate::text::Tokenizer;
+use crate::weights::BertFloats;
 
 /// A checkpoint and texts, with what client and owner know of them.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Task {
         let tokenizer = Tokenizer::open(dir).and_then(|t| t.for_model(&config));
         let tokenizer =
             tokenizer.map_err(|source| RunError::Text { index: 0, source: Box::new(source.into()) })?;
-        let embeddings = Embeddings::open(&checkpoint, &config)?;
+        let embeddings = BertEmbeddings::open(&checkpoint, &config)?;
 
         let preparer = Preparer::new(&tokenizer, &head, &config);
         let prepare = |(i, text): (usize, I)| {
