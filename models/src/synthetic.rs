@@ -7,6 +7,7 @@
 
 mod bert;
 mod files;
+mod gpt2;
 mod tensor;
 mod words;
 
@@ -14,6 +15,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use self::bert::{Synthetic, SyntheticHead};
+pub use self::gpt2::SyntheticGpt2;
 
 /// An error of writing a synthetic checkpoint.
 #[derive(Debug, thiserror::Error)]

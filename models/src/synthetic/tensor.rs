@@ -10,6 +10,9 @@ use safetensors::View;
 
 use super::Dtype;
 
+/// What becomes of the number at a place in row-major order.
+pub(super) type Change = Box<dyn Fn(usize, f32) -> f32>;
+
 /// One tensor. Its numbers are drawn when [`View::data`] is called, so that a checkpoint is never in
 /// memory as a whole.
 pub(super) struct Tensor {
@@ -17,6 +20,7 @@ pub(super) struct Tensor {
     shape: Vec<usize>,
     dtype: Dtype,
     numbers: Numbers,
+    change: Option<Change>,
 }
 
 /// What a tensor holds.
@@ -30,6 +34,10 @@ pub(super) enum Numbers {
         /// What they are drawn from.
         seed: [u8; 32],
     },
+    /// A causal mask: 1 up to the diagonal of the last two axes, which are as long, and 0 after it.
+    Causal,
+    /// One number everywhere.
+    Constant(f32),
 }
 
 impl Numbers {
@@ -44,7 +52,12 @@ impl Numbers {
 
 impl Tensor {
     pub(super) fn new(name: String, shape: &[usize], dtype: Dtype, numbers: Numbers) -> Self {
-        Self { name, shape: shape.to_vec(), dtype, numbers }
+        Self { name, shape: shape.to_vec(), dtype, numbers, change: None }
+    }
+
+    /// The same with some numbers changed.
+    pub(super) fn changed(self, change: Option<Change>) -> Self {
+        Self { change, ..self }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -55,9 +68,21 @@ impl Tensor {
         self.data_len()
     }
 
-    fn values(&self) -> impl Iterator<Item = f32> {
-        let Numbers::Normal { mean, spread, seed } = self.numbers;
-        normal(seed).map(move |v| mean + spread * v).take(self.shape.iter().product())
+    fn values(&self) -> Box<dyn Iterator<Item = f32> + '_> {
+        let count = self.shape.iter().product();
+        let numbers: Box<dyn Iterator<Item = f32>> = match self.numbers {
+            Numbers::Normal { mean, spread, seed } => Box::new(normal(seed).map(move |v| mean + spread * v)),
+            Numbers::Constant(value) => Box::new(std::iter::repeat(value)),
+            Numbers::Causal => {
+                let width = self.shape.last().copied().unwrap_or(1);
+                Box::new((0..count).map(move |i| f32::from(u8::from(i % width <= i / width % width))))
+            }
+        };
+        let numbers = numbers.take(count);
+        match &self.change {
+            None => Box::new(numbers),
+            Some(change) => Box::new(numbers.enumerate().map(move |(i, value)| change(i, value))),
+        }
     }
 }
 
