@@ -26,6 +26,8 @@ pub(crate) mod reserved {
     pub(crate) const WEIGHT_SEEDS: u32 = u32::MAX - 4;
     /// Reports from a party to the client.
     pub(crate) const REPORT: u32 = u32::MAX - 5;
+    /// What a client asks in a batch.
+    pub(crate) const REQUEST: u32 = u32::MAX - 6;
     /// The batch number of messages that belong to no batch.
     pub(crate) const SETUP: u64 = 0;
 }

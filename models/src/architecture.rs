@@ -1,9 +1,11 @@
 //! What the servers must know of a model: sizes, and which head it has.
 
 use ditto_core::nn::LinearShape;
+use ditto_core::tensor::Shape;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Head, ModelConfig};
+use crate::model::Request;
 
 /// The public part of a model: everything that shapes depend on. Vocabulary and labels stay with client and owner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,6 +192,11 @@ impl Architecture {
                 Opens::Argmax => 1,
             },
         }
+    }
+
+    /// Shape of a request's output.
+    pub fn output_shape(&self, request: &Request) -> Shape {
+        Shape::new(&[request.outputs(&self.head).iter().sum(), self.outputs()])
     }
 
     /// The linear layer that gives the output.

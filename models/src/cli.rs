@@ -3,6 +3,7 @@
 mod calibrate;
 mod check;
 mod cost;
+mod generate;
 mod inputs;
 mod party;
 mod run;
@@ -30,6 +31,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Generate(generate::Generate),
     Cost(cost::CostOf),
     Calibrate(calibrate::Calibrate),
     Check(check::Check),
@@ -75,6 +77,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), RunError> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Generate(generate) => generate.run(),
             Command::Cost(cost) => cost.run(),
             Command::Calibrate(calibrate) => calibrate.run(),
             Command::Check(check) => check.run(),

@@ -15,7 +15,7 @@ use ditto_core::nn::{Engine, LayerNorm, Linear, LinearShape, Product, Scope, Ten
 use ditto_core::nn::{Weights, layer_norm_product, linear};
 use ditto_macros::{Weights, secure_model};
 
-pub use self::block::{Attention, Block, attention, block, feed_forward};
+pub use self::block::{Attention, Block, BlockSpec, Blocks, attention, block, feed_forward};
 pub use self::cache::{Cache, remember};
 pub use self::projection::Projection;
 use crate::architecture::{Opens, PublicHead};
@@ -29,8 +29,8 @@ pub type Output = ditto_core::Fx<48, 16>;
 #[derive(Weights)]
 #[weights(config = ModelSpec)]
 pub struct Gpt2<E: Engine, P: Formats> {
-    #[weights(name = "h", count = config.architecture.num_hidden_layers)]
-    blocks: Vec<Block<E, P>>,
+    #[weights(name = "h")]
+    blocks: Blocks<E, P>,
     #[weights(name = "ln_f", with = config.architecture.norm())]
     norm: LayerNorm<E, P::Gain, P::Bias>,
     #[weights(name = "lm_head")]
@@ -41,10 +41,13 @@ pub struct Gpt2<E: Engine, P: Formats> {
 pub enum Answer<E: Engine, P: Formats> {
     /// It is what the client receives.
     Hidden,
-    /// The logits of the vocabulary.
-    Logits(Linear<E, P::Weight, P::Bias>),
-    /// The index of the largest logit.
-    Argmax(Linear<E, P::Weight, P::Bias>),
+    /// The logits of the vocabulary, or the index of the largest.
+    Logits {
+        /// From hidden states to logits.
+        head: Linear<E, P::Weight, P::Bias>,
+        /// Whether the index is all that the client receives.
+        index: bool,
+    },
 }
 
 impl<E: Engine, P: Formats> Weights<E> for Answer<E, P> {
@@ -56,8 +59,8 @@ impl<E: Engine, P: Formats> Weights<E> for Answer<E, P> {
         let shape = LinearShape::new(config.architecture.hidden_size, vocabulary).without_bias();
         Ok(match opens {
             Opens::Hidden => Self::Hidden,
-            Opens::Logits => Self::Logits(Linear::load(scope, &shape)?),
-            Opens::Argmax => Self::Argmax(Linear::load(scope, &shape)?),
+            Opens::Logits => Self::Logits { head: Linear::load(scope, &shape)?, index: false },
+            Opens::Argmax => Self::Logits { head: Linear::load(scope, &shape)?, index: true },
         })
     }
 }
@@ -80,19 +83,21 @@ pub fn gpt2<P: Formats>(
     embeddings: &Tensor<P::Residual>,
 ) -> Tensor<Output> {
     if caches.is_empty() {
-        for _ in &w.blocks {
+        for _ in &w.blocks.0 {
             caches.push(Cache::default());
         }
     }
     let mut x = embeddings.clone();
-    for (weights, cache) in w.blocks.iter().zip(caches.iter_mut()) {
+    for (weights, cache) in w.blocks.0.iter().zip(caches.iter_mut()) {
         x = block(weights, cache, &x);
     }
     let tokens = x.shape().rows();
     let hidden = layer_norm_product(&x.slice(0, tokens - 1, tokens), &w.norm);
     match &w.answer {
         Answer::Hidden => hidden,
-        Answer::Logits(head) => logits(head, hidden),
-        Answer::Argmax(head) => argmax(&logits(head, hidden)),
+        Answer::Logits { head, index } => {
+            let scores: Product<P::Act, P::Weight> = logits::<P>(head, hidden);
+            if *index { argmax(&scores) } else { scores }
+        }
     }
 }

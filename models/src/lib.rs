@@ -18,6 +18,8 @@ pub mod estimate;
 mod files;
 #[cfg(test)]
 mod fuzz;
+pub mod generate;
+pub mod gpt2;
 pub mod input;
 pub mod model;
 pub mod plan;

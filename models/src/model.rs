@@ -1,19 +1,20 @@
-//! BERT as a model that parties run, and the choice of its formats at run time.
+//! BERT and GPT-2 as models that parties run, and the choice of model and formats at run time.
 
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
 use ditto_core::error::Result;
-use ditto_core::nn::{Engine, Scope, Tensor, WeightSource, Weights};
+use ditto_core::nn::{Activation, Engine, Scope, Tensor, WeightSource, Weights};
 use ditto_core::session::SecureModel;
 use ditto_core::tensor::Shape;
 use ditto_core::{Ctx, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Gelu};
 use crate::bert::{Bert, bert};
 use crate::config::{ConfigError, ModelConfig};
+use crate::gpt2::{self, Cache, Gpt2};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
 pub use crate::request::{Layout, Request};
 
@@ -67,6 +68,45 @@ impl<P: Formats> SecureModel for BertModel<P> {
     }
 }
 
+/// GPT-2 in formats `P`.
+#[derive(Debug)]
+pub struct Gpt2Model<P> {
+    spec: ModelSpec,
+    formats: PhantomData<P>,
+}
+
+impl<P: Formats> SecureModel for Gpt2Model<P> {
+    type Weights<E: Engine> = Gpt2<E, P>;
+    /// The caches of all blocks.
+    type State<E: Engine> = Vec<Cache<E, P>>;
+    type Input = P::Residual;
+    type Output = gpt2::Output;
+    type Request = Request;
+
+    fn description(&self) -> Vec<u8> {
+        format!("gpt2 {} {:?}", self.spec.plan, self.spec.architecture).into_bytes()
+    }
+    fn settings(&self) -> Arc<Settings> {
+        self.spec.settings.clone()
+    }
+    fn input_shape(&self, request: &Request) -> Shape {
+        Shape::new(&[request.rows(), self.spec.architecture.hidden_size])
+    }
+    fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Gpt2<E, P>> {
+        Gpt2::load(&Scope::new(source), &self.spec)
+    }
+    fn forward<E: Engine>(
+        &self,
+        ctx: &Ctx<'_, E>,
+        weights: &Gpt2<E, P>,
+        caches: &mut Vec<Cache<E, P>>,
+        x: &Tensor<E, P::Residual>,
+        _: &Request,
+    ) -> Result<Tensor<E, gpt2::Output>> {
+        gpt2::gpt2(ctx, weights, caches, x)
+    }
+}
+
 /// Something to do with a model whose type is known only at run time.
 pub trait Visit {
     /// What comes of it.
@@ -87,9 +127,13 @@ impl ModelSpec {
         Ok(Self { plan, architecture, settings })
     }
 
-    /// The functions of the plan.
+    /// The functions of the plan, with the GELU that the model was trained with.
     pub(crate) fn functions(&self) -> Functions {
-        self.plan.functions()
+        let functions = self.plan.functions();
+        match (functions.activation, self.architecture.gelu) {
+            (Activation::Gelu, Gelu::Tanh) => Functions { activation: Activation::GeluTanh, ..functions },
+            _ => functions,
+        }
     }
 
     /// Picks the model's type and hands the model to `visitor`.
@@ -98,7 +142,12 @@ impl ModelSpec {
         impl<V: Visit> VisitFormats for Pick<'_, V> {
             type Out = V::Out;
             fn visit<P: Formats>(self) -> V::Out {
-                self.1.visit(&BertModel::<P> { spec: self.0.clone(), formats: PhantomData })
+                let spec = self.0.clone();
+                if spec.architecture.head.is_causal() {
+                    self.1.visit(&Gpt2Model::<P> { spec, formats: PhantomData })
+                } else {
+                    self.1.visit(&BertModel::<P> { spec, formats: PhantomData })
+                }
             }
         }
         self.plan.with_formats(Pick(self, visitor))

@@ -4,12 +4,16 @@ mod job;
 mod launch;
 mod party;
 mod private;
+mod quantized;
+mod session;
 mod task;
 
 pub use job::Job;
+pub(crate) use launch::Parties;
 pub use launch::{Launch, Network};
 pub use party::party_process;
 pub use private::{Outcome, Phase, Seconds, run_private};
+pub(crate) use session::{Answered, Session};
 pub use task::Task;
 
 use crate::calibrate::Unsafe;
@@ -102,6 +106,9 @@ pub enum RunError {
         /// How often it is given.
         seconds: usize,
     },
+    /// A prompt.
+    #[error("the prompt")]
+    Prompt(#[source] Box<crate::generate::PromptError>),
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]
     Job(String),

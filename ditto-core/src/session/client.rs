@@ -29,11 +29,23 @@ impl Client {
 
     /// Tells the parties what they will run: bytes that the caller's [`Party`](super::Party) code understands.
     pub fn announce(&self, job: &[u8]) -> Result<()> {
-        let address = Address::new(reserved::SETUP, reserved::INPUT, 0);
-        self.links
-            .iter()
-            .try_for_each(|l| l.send(Message::new(address, 0, job.to_vec())))
-            .map_err(Error::from)
+        self.tell(Address::new(reserved::SETUP, reserved::INPUT, 0), job)
+    }
+
+    /// Asks a request: its public part, in bytes that the caller's [`Party`](super::Party) code understands and that are
+    /// not none.
+    pub fn ask(&self, batch: u64, request: &[u8]) -> Result<()> {
+        self.tell(Address::new(batch, reserved::REQUEST, 0), request)
+    }
+
+    /// Tells the parties that there is no request in this batch, nor after it.
+    pub fn end(&self, batch: u64) -> Result<()> {
+        self.ask(batch, &[])
+    }
+
+    fn tell(&self, address: Address, what: &[u8]) -> Result<()> {
+        let mut links = self.links.iter();
+        links.try_for_each(|l| l.send(Message::new(address, 0, what.to_vec()))).map_err(Error::from)
     }
 
     /// Waits until all parties have loaded the weights.

@@ -180,6 +180,13 @@ impl Party {
         Ok(self.links.client.recv_bounded(address, limit)?.payload)
     }
 
+    /// The public part of the request of a batch, as the client asks it: at most `limit` bytes; `None` if there are no more.
+    pub fn asked(&self, batch: u64, limit: usize) -> Result<Option<Vec<u8>>> {
+        let address = Address::new(batch, reserved::REQUEST, 0);
+        let asked = self.links.client.recv_bounded(address, limit)?.payload;
+        Ok((!asked.is_empty()).then_some(asked))
+    }
+
     /// Tells the client that the weights are loaded.
     pub fn loaded(&self) -> Result<()> {
         self.tell_ready(reserved::SETUP)

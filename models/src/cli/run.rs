@@ -231,7 +231,7 @@ impl Run {
     }
 }
 
-fn advance(bar: &ProgressBar, phase: Phase) {
+pub(super) fn advance(bar: &ProgressBar, phase: Phase) {
     let (message, done, all) = match phase {
         Phase::Started(pids) => {
             tracing::info!("parties run as processes {pids:?}");

@@ -1,7 +1,8 @@
 //! One block: attention and feed-forward part, each behind a normalisation of its own.
 
 use ditto_core::nn::{
-    Engine, LayerNorm, Linear, LinearShape, Tensor, activation, causal_attend, layer_norm, linear,
+    Engine, LayerNorm, Linear, LinearShape, Scope, Tensor, WeightSource, Weights, activation, causal_attend,
+    layer_norm, linear,
 };
 use ditto_macros::{Weights, secure_model};
 
@@ -9,40 +10,62 @@ use super::{Cache, Projection, remember};
 use crate::model::ModelSpec;
 use crate::plan::{Formats, Functions};
 
+/// A block of a model.
+#[derive(Clone, Debug)]
+pub struct BlockSpec {
+    /// The model.
+    pub model: ModelSpec,
+    /// Number of the block, from 0.
+    pub layer: usize,
+}
+
 /// Weights of self-attention (`GPT2Attention`).
 #[derive(Weights)]
-#[weights(config = ModelSpec)]
+#[weights(config = BlockSpec)]
 pub struct Attention<E: Engine, P: Formats> {
     // 1 / sqrt(d) is folded into the query.
-    #[weights(name = "c_attn.query", with = config.architecture.square().scaled(config.architecture.score_scale()))]
+    #[weights(name = "c_attn.query", with = config.model.architecture.square().scaled(config.model.architecture.score_scale_of(config.layer)))]
     query: Linear<E, P::Weight, P::Bias>,
-    #[weights(name = "c_attn.key", with = config.architecture.square())]
+    #[weights(name = "c_attn.key", with = config.model.architecture.square())]
     key: Linear<E, P::Weight, P::Bias>,
-    #[weights(name = "c_attn.value", with = config.architecture.square())]
+    #[weights(name = "c_attn.value", with = config.model.architecture.square())]
     value: Linear<E, P::Weight, P::Bias>,
-    #[weights(name = "c_proj", with = (config.clone(), config.architecture.hidden_size))]
+    #[weights(name = "c_proj", with = (config.model.clone(), config.model.architecture.hidden_size))]
     output: Projection<E, P>,
-    #[weights(value = config.architecture.num_attention_heads)]
+    #[weights(value = config.model.architecture.num_attention_heads)]
     heads: usize,
-    #[weights(value = config.functions())]
+    #[weights(value = config.model.functions())]
     functions: Functions,
+}
+
+/// Weights of all blocks.
+pub struct Blocks<E: Engine, P: Formats>(pub Vec<Block<E, P>>);
+
+impl<E: Engine, P: Formats> Weights<E> for Blocks<E, P> {
+    type Config = ModelSpec;
+    fn load<S: WeightSource<E>>(scope: &Scope<'_, S>, model: &ModelSpec) -> ditto_core::Result<Self> {
+        let load = |layer: usize| {
+            Block::load(&scope.pp(&layer.to_string()), &BlockSpec { model: model.clone(), layer })
+        };
+        (0..model.architecture.num_hidden_layers).map(load).collect::<ditto_core::Result<_>>().map(Self)
+    }
 }
 
 /// Weights of one block (`GPT2Block`).
 #[derive(Weights)]
-#[weights(config = ModelSpec)]
+#[weights(config = BlockSpec)]
 pub struct Block<E: Engine, P: Formats> {
-    #[weights(name = "ln_1", with = config.architecture.norm())]
+    #[weights(name = "ln_1", with = config.model.architecture.norm())]
     attention_norm: LayerNorm<E, P::Gain, P::Bias>,
     #[weights(name = "attn")]
     attention: Attention<E, P>,
-    #[weights(name = "ln_2", with = config.architecture.norm())]
+    #[weights(name = "ln_2", with = config.model.architecture.norm())]
     norm: LayerNorm<E, P::Gain, P::Bias>,
-    #[weights(name = "mlp.c_fc", with = LinearShape::new(config.architecture.hidden_size, config.architecture.intermediate_size))]
+    #[weights(name = "mlp.c_fc", with = LinearShape::new(config.model.architecture.hidden_size, config.model.architecture.intermediate_size))]
     intermediate: Linear<E, P::Weight, P::Bias>,
-    #[weights(name = "mlp.c_proj", with = (config.clone(), config.architecture.intermediate_size))]
+    #[weights(name = "mlp.c_proj", with = (config.model.clone(), config.model.architecture.intermediate_size))]
     output: Projection<E, P>,
-    #[weights(value = config.functions())]
+    #[weights(value = config.model.functions())]
     functions: Functions,
 }
 

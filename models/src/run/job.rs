@@ -1,47 +1,68 @@
 use std::sync::Arc;
 
 use ditto_core::Settings;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
 
 use super::RunError;
+use crate::architecture::Architecture;
 use crate::model::{ModelSpec, Request};
 
-/// What the client announces to the parties: all of it public.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What the client tells the parties: all of it public.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// The model.
+    /// The model, announced at first.
     pub model: ModelSpec,
-    /// The requests, in order.
+    /// The requests, each asked when its turn comes.
     pub requests: Vec<Request>,
 }
 
 impl Job {
-    /// Most bytes of an announcement.
-    pub const LIMIT: usize = 1 << 24;
-
     /// The same under other settings.
     #[must_use]
     pub fn with_settings(self, settings: Arc<Settings>) -> Self {
         Self { model: ModelSpec { settings, ..self.model }, ..self }
     }
+}
 
-    /// As sent.
-    pub fn encode(&self) -> Vec<u8> {
+impl ModelSpec {
+    /// Most bytes of an announcement.
+    pub(super) const LIMIT: usize = 1 << 24;
+
+    /// As announced.
+    pub(super) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// Reads and checks an announcement.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RunError> {
-        let job: Self = serde_json::from_slice(bytes).map_err(|e| RunError::Job(e.to_string()))?;
-        if !job.model.architecture.is_sane() {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, RunError> {
+        let model: Self = read(bytes)?;
+        if !model.architecture.is_sane() {
             return Err(RunError::Job("its sizes are out of bounds".to_owned()));
         }
-        job.model.settings.check().map_err(|e| RunError::Job(e.to_string()))?;
-        let check = |request: &Request| request.check(&job.model.architecture);
-        job.requests.iter().try_for_each(check).map_err(RunError::Job)?;
-        Ok(job)
+        model.settings.check().map_err(|e| RunError::Job(e.to_string()))?;
+        Ok(model)
     }
+}
+
+impl Request {
+    /// Most bytes of a request.
+    pub(super) const LIMIT: usize = 1 << 16;
+
+    /// As asked.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads and checks a request.
+    pub(super) fn decode(bytes: &[u8], architecture: &Architecture) -> Result<Self, RunError> {
+        let request: Self = read(bytes)?;
+        request.check(architecture).map_err(RunError::Job)?;
+        Ok(request)
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RunError> {
+    serde_json::from_slice(bytes).map_err(|e| RunError::Job(e.to_string()))
 }
 
 #[cfg(test)]
@@ -50,27 +71,24 @@ mod tests {
 
     use super::*;
 
-    fn job() -> serde_json::Value {
+    fn model() -> serde_json::Value {
         json!({
-            "model": {
-                "plan": "accurate",
-                "architecture": {
-                    "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
-                    "layer_norm_eps": 1e-12, "max_position_embeddings": 16, "head": { "embedding": { "unit": true } }
-                },
-                "settings": serde_json::to_value(Settings::default()).unwrap(),
+            "plan": "accurate",
+            "architecture": {
+                "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+                "layer_norm_eps": 1e-12, "max_position_embeddings": 16, "head": { "embedding": { "unit": true } }
             },
-            "requests": [{ "tokens": [3], "masks": [] }],
+            "settings": serde_json::to_value(Settings::default()).unwrap(),
         })
     }
 
     #[test]
     fn settings_from_the_network_are_bounded() {
-        Job::decode(job().to_string().as_bytes()).unwrap();
+        ModelSpec::decode(model().to_string().as_bytes()).unwrap();
         let refused = |quantization: serde_json::Value, what: &str| {
-            let mut job = job();
-            job["model"]["settings"]["quantization"] = quantization;
-            let error = Job::decode(job.to_string().as_bytes()).unwrap_err().to_string();
+            let mut model = model();
+            model["settings"]["quantization"] = quantization;
+            let error = ModelSpec::decode(model.to_string().as_bytes()).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         };
         refused(json!({"weights": {"w": 99}, "steps": {}}), "`w`");
@@ -79,5 +97,23 @@ mod tests {
         refused(json!({"weights": {}, "steps": {}, "x": 1}), "unknown field");
         let many: serde_json::Map<_, _> = (0..70_000).map(|i| (i.to_string(), json!(0))).collect();
         refused(json!({"weights": many, "steps": {}}), "too many");
+    }
+
+    #[test]
+    fn requests_from_the_network_are_checked() {
+        let model = ModelSpec::decode(model().to_string().as_bytes()).unwrap();
+        let read = |text: &str| Request::decode(text.as_bytes(), &model.architecture);
+        let request = read(r#"{"tokens": [3, 16]}"#).unwrap();
+        assert_eq!(Request::decode(&request.encode(), &model.architecture).unwrap(), request);
+        for (text, what) in [
+            (r#"{"tokens": [17]}"#, "16 tokens"),
+            (r#"{"tokens": []}"#, "0 texts"),
+            (r#"{"tokens": [3], "past": 1}"#, "continues"),
+            (r#"{"tokens": [3], "x": 1}"#, "unknown field"),
+            ("", "EOF"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(what), "{text}: {error}");
+        }
     }
 }

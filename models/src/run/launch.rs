@@ -14,8 +14,8 @@ use ditto_core::prg::Randomness;
 use ditto_core::session::LocalLinks;
 use serde::Serialize;
 
-use super::RunError;
 use super::party::serve;
+use super::{Phase, RunError};
 
 /// Which network a run's time is modelled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -63,7 +63,7 @@ pub enum Launch {
 }
 
 /// Running parties and the links to them.
-pub(super) struct Parties {
+pub(crate) struct Parties {
     pub(super) client: [Arc<dyn Channel>; 3],
     pub(super) owner: [Arc<dyn Channel>; 3],
     running: Running,
@@ -83,7 +83,28 @@ impl Launch {
         Ok(Self::Processes { program })
     }
 
-    pub(super) fn start(&self, limits: Limits, randomness: Randomness) -> Result<Parties, RunError> {
+    /// Starts parties for `drive`, and waits for them to end; if it fails, they are told to stop.
+    pub(crate) fn with_parties<T>(
+        &self,
+        limits: Limits,
+        randomness: Randomness,
+        progress: &(dyn Fn(Phase) + Sync),
+        drive: impl FnOnce(&Parties) -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
+        let mut parties = self.start(limits, randomness)?;
+        if let &[p0, p1, p2] = &parties.pids()[..] {
+            progress(Phase::Started([p0, p1, p2]));
+        }
+        match drive(&parties) {
+            Ok(out) => parties.join().map(|()| out),
+            Err(error) => {
+                parties.abort("the client stopped");
+                Err(error)
+            }
+        }
+    }
+
+    fn start(&self, limits: Limits, randomness: Randomness) -> Result<Parties, RunError> {
         match self {
             Self::Processes { program } => processes(program, limits, randomness),
             Self::Threads => threads(limits, randomness),
@@ -173,12 +194,12 @@ impl Drop for Children {
 
 impl Parties {
     /// Tells all parties to stop, then waits for them.
-    pub(super) fn abort(&self, reason: &str) {
+    fn abort(&self, reason: &str) {
         self.client.iter().chain(&self.owner).for_each(|link| link.abort(reason));
     }
 
     /// Waits for the parties to end; the first failure counts.
-    pub(super) fn join(&mut self) -> Result<(), RunError> {
+    fn join(&mut self) -> Result<(), RunError> {
         match &mut self.running {
             Running::Threads(threads) => {
                 let ended = threads.drain(..).map(|(role, thread)| match thread.join() {
@@ -201,7 +222,7 @@ impl Parties {
     }
 
     /// Process identifiers of the parties; empty for threads.
-    pub(super) fn pids(&self) -> Vec<u32> {
+    fn pids(&self) -> Vec<u32> {
         match &self.running {
             Running::Threads(_) => Vec::new(),
             Running::Processes(children) => children.iter().map(|(_, c)| c.id()).collect(),

@@ -10,8 +10,9 @@ use ditto_core::net::{Channel, Limits, Peer, SessionId, connect};
 use ditto_core::prg::Randomness;
 use ditto_core::session::{Conversation, Links, Manifest, Party, Received, SecureModel, Served};
 
-use super::{Job, RunError};
-use crate::model::{Request, Visit};
+use super::RunError;
+use crate::architecture::Architecture;
+use crate::model::{ModelSpec, Request, Visit};
 use crate::report::chain;
 
 /// A party for one session: agrees on keys, takes in the job and the weights, serves every request.
@@ -42,8 +43,8 @@ fn session(
     randomness: Randomness,
 ) -> Result<(), RunError> {
     let party = Party::establish(role, links, patience, &randomness)?;
-    let job = Job::decode(&party.job(Job::LIMIT)?)?;
-    job.model.with_model(Serve { party: &party, owner, requests: &job.requests })?;
+    let spec = ModelSpec::decode(&party.job(ModelSpec::LIMIT)?)?;
+    spec.with_model(Serve { party: &party, owner, architecture: &spec.architecture })?;
     owner.close().map_err(Error::from)?;
     Ok(party.close()?)
 }
@@ -51,11 +52,11 @@ fn session(
 struct Serve<'a> {
     party: &'a Party,
     owner: &'a Arc<dyn Channel>,
-    requests: &'a [Request],
+    architecture: &'a Architecture,
 }
 
 impl Visit for Serve<'_> {
-    type Out = ditto_core::Result<()>;
+    type Out = Result<(), RunError>;
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let role = self.party.role();
         let weights = {
@@ -63,9 +64,20 @@ impl Visit for Serve<'_> {
             Served::new(model, &received, role)?
         };
         self.party.loaded()?;
-        let mut conversation = Conversation::default();
-        for (i, request) in self.requests.iter().enumerate() {
-            self.party.serve(model, &weights, &mut conversation, i as u64 + 1, request)?;
+        // Of the text that is being continued: what the parties keep, and its tokens so far.
+        let (mut conversation, mut tokens) = (Conversation::default(), 0);
+        for batch in 1.. {
+            let Some(asked) = self.party.asked(batch, Request::LIMIT)? else { break };
+            let request = Request::decode(&asked, self.architecture)?;
+            if request.past == 0 {
+                (conversation, tokens) = (Conversation::default(), 0);
+            }
+            if request.past != tokens {
+                let what = format!("it continues {} tokens, but there were {tokens}", request.past);
+                return Err(RunError::Job(what));
+            }
+            tokens += request.rows();
+            self.party.serve(model, &weights, &mut conversation, batch, &request)?;
         }
         Ok(())
     }

@@ -3,10 +3,11 @@ use std::time::Instant;
 use ditto_core::cost::Cost;
 use ditto_core::net::Limits;
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Client, Manifest, SecureModel, program, request_cost, share_weights};
+use ditto_core::session::{SecureModel, request_cost};
 use serde::Serialize;
 
 use super::launch::Parties;
+use super::session::Session;
 use super::{Launch, RunError, Task};
 use crate::answer::Answer;
 use crate::model::{Request, Visit};
@@ -63,23 +64,11 @@ pub fn run_private(
     progress: &(dyn Fn(Phase) + Sync),
 ) -> Result<Outcome, RunError> {
     let started = Instant::now();
-    let mut parties = launch.start(limits, randomness)?;
-    if let &[p0, p1, p2] = &parties.pids()[..] {
-        progress(Phase::Started([p0, p1, p2]));
-    }
-    let drive = Drive { task, parties: &parties, randomness, progress };
-    let result = task.job.model.with_model(drive);
-    match result {
-        Ok(mut outcome) => {
-            parties.join()?;
-            outcome.seconds.total = started.elapsed().as_secs_f64();
-            Ok(outcome)
-        }
-        Err(error) => {
-            parties.abort("the client stopped");
-            Err(error)
-        }
-    }
+    let mut outcome = launch.with_parties(limits, randomness, progress, |parties| {
+        task.job.model.with_model(Drive { task, parties, randomness, progress })
+    })?;
+    outcome.seconds.total = started.elapsed().as_secs_f64();
+    Ok(outcome)
 }
 
 struct Drive<'a> {
@@ -94,50 +83,21 @@ impl Visit for Drive<'_> {
 
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { task, parties, randomness, progress } = self;
-        let client = Client::new(parties.client.clone());
-        client.announce(&task.job.encode())?;
-
-        let mut seconds = Seconds::default();
-        let begun = Instant::now();
-        let manifest = Manifest::of(model)?;
-        let all = manifest.0.len();
-        let shared = |n| progress(Phase::Weights(n, all));
-        share_weights(&parties.owner, &manifest, &task.floats(), &randomness, &shared)?;
-        client.loaded()?;
-        seconds.share_weights = begun.elapsed().as_secs_f64();
-
+        let spec = &task.job.model;
+        let mut session = Session::start(parties, (model, spec), &task.floats(), randomness, progress)?;
+        let mut seconds = Seconds { share_weights: session.share_weights, ..Seconds::default() };
         let n = task.inputs.len();
-        let (mut answers, mut counted, mut metered) = (Vec::new(), Cost::default(), Cost::default());
-        let (mut peak_rss_bytes, mut cpu_seconds) = ([0; 3], [[0.0; 3]; 2]);
-        for (i, x) in task.inputs.iter().enumerate() {
-            let (batch, request) = (i as u64 + 1, &task.job.requests[i]);
-            let (_, _, output) = program(model, request)?;
-            progress(Phase::Preprocess(i, n));
-            let begun = Instant::now();
-            let seeds = client.begin(batch, &randomness)?;
-            client.ready(batch)?;
-            seconds.preprocess += begun.elapsed().as_secs_f64();
-
-            progress(Phase::Online(i, n));
-            let begun = Instant::now();
-            let y = client.finish::<M>(batch, &seeds, x, &output)?;
-            seconds.online += begun.elapsed().as_secs_f64();
-
-            let reports = client.reports(batch)?;
-            for (party, report) in reports.iter().enumerate() {
-                peak_rss_bytes[party] = report.peak_rss_bytes;
-                cpu_seconds[0][party] += report.preprocess_cpu_micros as f64 / 1e6;
-                cpu_seconds[1][party] += report.online_cpu_micros as f64 / 1e6;
-                counted.online += report.online_bytes;
-                counted.offline += report.offline_bytes;
-            }
-            counted.online += client.input_bytes::<M>(x);
-            counted.hops += reports[0].hops.max(reports[1].hops);
+        let (mut answers, mut metered) = (Vec::new(), Cost::default());
+        for (i, (x, request)) in task.inputs.iter().zip(&task.job.requests).enumerate() {
+            let output = spec.architecture.output_shape(request);
+            let answered = session.request::<M>(request, x, &output, (i, n))?;
+            seconds.preprocess += answered.preprocess;
+            seconds.online += answered.online;
             metered += request_cost(model, request)?;
-            answers.extend(task.answers(i, y.data()));
+            answers.extend(task.answers(i, answered.output.data()));
         }
-        client.close()?;
-        parties.owner.iter().try_for_each(|l| l.close()).map_err(ditto_core::Error::from)?;
+        session.end()?;
+        let Session { mut counted, cpu_seconds, peak_rss_bytes, .. } = session;
         counted.multiply_adds = metered.multiply_adds;
         Ok(Outcome { answers, counted, metered, seconds, cpu_seconds, peak_rss_bytes })
     }

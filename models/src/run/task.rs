@@ -1,10 +1,9 @@
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ditto_core::Settings;
 use ditto_core::net::Link;
-use ditto_core::session::{Floats, Manifest, SecureModel, clear, program};
+use ditto_core::session::{Floats, SecureModel, clear};
 use ditto_core::tensor::Array;
 use rayon::prelude::*;
 
@@ -17,7 +16,6 @@ use crate::embeddings::{BertEmbeddings, Gpt2Embeddings};
 use crate::input::{Input, Prepared, Preparer};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
-use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
 use crate::text::{TextError, Tokenizer};
 use crate::weights::ModelFloats;
 
@@ -119,41 +117,12 @@ impl Task {
         self.with_settings(Arc::new(settings))
     }
 
-    /// The same with the scales and ranges that an option names: see [`QuantizationFile::find`]. Also returns the file's
+    /// The same with the scales and ranges that an option names: see [`QuantizationFile::find`](crate::quantization::QuantizationFile::find). Also returns the file's
     /// path.
     pub fn quantized(self, option: Option<&Path>) -> Result<(Self, Option<PathBuf>), RunError> {
-        let (dir, plan) = (self.checkpoint.dir().to_owned(), self.job.model.plan);
-        let Some((path, file)) = QuantizationFile::find(&dir, plan, option)? else { return Ok((self, None)) };
-        if file.weights_sha256 != weights_digest(&self.checkpoint)? {
-            return Err(QuantizationError::Weights { file: path, dir }.into());
-        }
-        let task = self.with_settings(file.settings());
-        task.knows(&path)?;
-        Ok((task, Some(path)))
-    }
-
-    /// Refuses settings of weights and steps that the model does not have: they would be taken for granted.
-    fn knows(&self, path: &Path) -> Result<(), RunError> {
-        struct Names<'a>(&'a Request);
-        impl Visit for Names<'_> {
-            type Out = ditto_core::Result<(HashSet<String>, HashSet<String>)>;
-            fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
-                let weights = Manifest::of(model)?.0.into_iter().map(|e| e.name).collect();
-                let (program, _, _) = program(model, self.0)?;
-                Ok((weights, program.steps.names().iter().cloned().collect()))
-            }
-        }
-        let Some(request) = self.job.requests.first() else { return Ok(()) };
-        let (weights, steps) = self.job.model.with_model(Names(request))?;
-        let quantization = &self.job.model.settings.quantization;
-        let weight = quantization.weights.keys().find(|w| !weights.contains(*w)).map(|w| ("weight", w));
-        let step = quantization.steps.keys().find(|s| !steps.contains(*s)).map(|s| ("step", s));
-        match weight.or(step) {
-            None => Ok(()),
-            Some((what, name)) => {
-                Err(QuantizationError::Unknown { file: path.to_owned(), what, name: name.clone() }.into())
-            }
-        }
+        let Some(request) = self.job.requests.first() else { return Ok((self, None)) };
+        let (model, path) = self.job.model.clone().quantized(&self.checkpoint, request, option)?;
+        Ok((Self { job: Job { model, ..self.job }, ..self }, path))
     }
 
     /// The weights as floats.

@@ -11,10 +11,10 @@ use crate::answer::Answer;
 use crate::architecture::{Opens, PublicHead};
 use crate::config::{Gpt2Config, Head};
 use crate::embeddings::Gpt2Embeddings;
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, Request};
 use crate::plan::Plan;
 use crate::report::chain;
-use crate::run::Job;
+
 use crate::synthetic::SyntheticGpt2;
 use crate::weights::ModelFloats;
 
@@ -44,7 +44,11 @@ fn every_text_is_a_request_of_its_own() {
     let ids = &task.texts[0].encoded.ids;
     assert_eq!(task.inputs[0].data(), tables.rows(ids, 0).unwrap().data());
     // What parties are told is what they accept.
-    assert_eq!(Job::decode(&task.job.encode()).unwrap(), task.job);
+    let model = &task.job.model;
+    assert_eq!(ModelSpec::decode(&model.encode()).unwrap(), *model);
+    for request in &task.job.requests {
+        assert_eq!(Request::decode(&request.encode(), &model.architecture).unwrap(), *request);
+    }
     assert_eq!(ModelSpec::of_config(dir.path(), Plan::Accurate, Default::default()).unwrap(), task.job.model);
 }
 
