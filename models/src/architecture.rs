@@ -1,5 +1,6 @@
 //! What the servers must know of a model: sizes, and which head it has.
 
+use clap::ValueEnum;
 use ditto_core::nn::LinearShape;
 use ditto_core::tensor::Shape;
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,7 @@ pub enum PublicHead {
 }
 
 /// What of a prediction is opened to the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Opens {
     /// The logits of all tokens.

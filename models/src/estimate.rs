@@ -6,7 +6,7 @@ use std::time::Instant;
 use ditto_core::Error;
 use ditto_core::cost::{Cost, Machine, PhaseSeconds, Work};
 use ditto_core::net::Link;
-use ditto_core::session::{Operation, SecureModel, operations, program};
+use ditto_core::session::{Operation, SecureModel, next_operations, next_program};
 
 use crate::model::{ModelSpec, Request, Visit};
 
@@ -22,17 +22,27 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Reads a model for the shapes of one request; no weights are needed.
+    /// Reads a model for the shapes of one request, and of a request for the tokens before it if it continues a text; no
+    /// weights are needed.
     pub fn new(model: &ModelSpec, request: &Request) -> Result<Self, Error> {
         struct Read<'a>(&'a Request);
         impl Visit for Read<'_> {
             type Out = Result<Estimate, Error>;
             fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
+                let before = || {
+                    let mut state = M::State::default();
+                    let past = Request { tokens: vec![self.0.past], past: 0, ..self.0.clone() };
+                    if self.0.past > 0 {
+                        next_program(model, &mut state, &past)?;
+                    }
+                    Ok::<_, Error>(state)
+                };
+                let (mut state, mut again) = (before()?, before()?);
                 let started = Instant::now();
-                let (operations, cost) = operations(model, self.0)?;
+                let (operations, cost) = next_operations(model, &mut state, self.0)?;
                 let first = started.elapsed().as_secs_f64();
                 let started = Instant::now();
-                program(model, self.0)?;
+                next_program(model, &mut again, self.0)?;
                 Ok(Estimate { operations, cost, reading: [first, started.elapsed().as_secs_f64()] })
             }
         }

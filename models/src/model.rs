@@ -11,7 +11,7 @@ use ditto_core::tensor::Shape;
 use ditto_core::{Ctx, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{Architecture, Gelu};
+use crate::architecture::{Architecture, Gelu, Opens, PublicHead};
 use crate::bert::{Bert, bert};
 use crate::config::{ConfigError, ModelConfig};
 use crate::gpt2::{self, Cache, Gpt2};
@@ -127,6 +127,15 @@ impl ModelSpec {
         Ok(Self { plan, architecture, settings })
     }
 
+    /// The same where a causal model opens something else to the client; any other model as it is.
+    #[must_use]
+    pub fn opening(mut self, what: Opens) -> Self {
+        if let PublicHead::CausalLm { opens, .. } = &mut self.architecture.head {
+            *opens = what;
+        }
+        self
+    }
+
     /// The functions of the plan, with the GELU that the model was trained with.
     pub(crate) fn functions(&self) -> Functions {
         let functions = self.plan.functions();
@@ -134,6 +143,12 @@ impl ModelSpec {
             (Activation::Gelu, Gelu::Tanh) => Functions { activation: Activation::GeluTanh, ..functions },
             _ => functions,
         }
+    }
+
+    /// Whether the model has a larger ring for the products of a weight matrix: of those that write to the residual
+    /// stream of a GPT-2.
+    pub(crate) fn can_widen(&self, weight: &str) -> bool {
+        self.architecture.head.is_causal() && weight.ends_with(".c_proj.weight")
     }
 
     /// Picks the model's type and hands the model to `visitor`.

@@ -68,7 +68,7 @@ fn the_float_reference_is_bert() {
     for head in HEADS {
         let dir = checkpoint(&head);
         let task = open(dir.path(), Plan::Accurate, &head);
-        let expected = naive::outputs(&task);
+        let expected = naive::bert::outputs(&task);
         for size in [1, 2] {
             let task = open(dir.path(), Plan::Accurate, &head).batched(size).unwrap();
             assert_eq!(task.job.requests.len(), 2 / size);

@@ -5,7 +5,7 @@ use ditto_core::settings::{Quantization, StepScale};
 
 use super::rows::typical;
 use super::{Condition, Problem, Trial};
-use crate::model::{Request, Visit};
+use crate::model::{ModelSpec, Request, Visit};
 use crate::run::{RunError, Task};
 
 /// Headroom that scales leave on the texts that they are chosen on, so that others keep a bit.
@@ -20,6 +20,8 @@ const FINEST: i32 = 14;
 const ROWS: i32 = 12;
 /// Farthest that a scale goes from the format's; what needs more is refused by its range.
 const FARTHEST: i32 = 24;
+/// Bits by which products may be coarser than the format's before a layer takes a larger ring, where it can.
+const COARSEST: i32 = 1;
 /// What a typical weight must be in units of its last bit: two bits beside the sign.
 const UNITS: f64 = 4.0;
 
@@ -28,6 +30,7 @@ struct Shapes {
     manifest: Manifest,
     /// Fractional bits of activations.
     activations: i32,
+    model: ModelSpec,
 }
 
 struct Load;
@@ -42,9 +45,10 @@ impl Visit for Load {
 /// Chooses settings from a trial under the task's present ones. Also returns weights that would have too few bits.
 pub(super) fn choose(task: &Task, trial: &Trial) -> Result<(Quantization, Vec<Problem>), RunError> {
     let manifest = task.job.model.with_model(Load)?;
-    let shapes = Shapes { manifest, activations: task.job.model.plan.activation_fraction() as i32 };
+    let model = task.job.model.clone();
+    let shapes = Shapes { manifest, activations: model.plan.activation_fraction() as i32, model };
     let now = &task.job.model.settings.quantization;
-    let mut next = Quantization::default();
+    let mut next = Quantization { wide: now.wide.clone(), ..Quantization::default() };
     ranges(trial, &mut next);
     scales(&shapes, trial, now, &mut next);
     let problems = coarse(task, &shapes.manifest, &next, trial)?;
@@ -79,7 +83,7 @@ fn squares(low: f64, high: f64) -> (i32, i32) {
     (low, high.max(low + 3))
 }
 
-/// Exponents of weights, of their biases, and of normalised rows.
+/// Exponents of weights, of their biases, and of normalised rows; and which products want a larger ring.
 fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantization) {
     for entry in &shapes.manifest.0 {
         let Some(layer) = entry.name.strip_suffix("weight") else { continue };
@@ -91,10 +95,17 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
         let spare = spare.clamp(-32.0, 32.0).floor() as i32;
         let (width, fraction) = (entry.width as i32, entry.fraction as i32);
         let present = fraction - entry.exponent;
-        let chosen;
+        let mut chosen;
         let product = if entry.r#use == Use::Matrix {
             let most = (width - WHOLE - shapes.activations).min(fraction.max(FINEST));
             chosen = (present + spare).min(most).max(fraction - FARTHEST);
+            if chosen < fraction - COARSEST
+                && shapes.model.can_widen(&entry.name)
+                && next.wide.insert(entry.name.clone())
+            {
+                // What scale it takes there, the next reading tells.
+                chosen = fraction;
+            }
             shapes.activations + chosen
         } else {
             // Rows times a gain: the rows come first.
@@ -106,7 +117,9 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
             let rows_now = fraction - rows.iter().map(|r| now.step(r).exponent).max().unwrap_or_default();
             let most = fraction.max(ROWS) + fraction.max(FINEST);
             let product = (present + rows_now + spare).min(most).max(2 * fraction - FARTHEST);
-            let rows_next = (product - fraction).min(fraction.max(ROWS));
+            // A normalisation whose product is not rescaled at once keeps its rows' format.
+            let rows_next =
+                if rows.is_empty() { fraction } else { (product - fraction).min(fraction.max(ROWS)) };
             for row in rows {
                 let scale = StepScale { exponent: fraction - rows_next, ..StepScale::default() };
                 next.steps.insert(row, scale);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use ditto_core::cost::{Cost, Kind, Machine, PhaseSeconds};
+use ditto_models::architecture::Opens;
 use ditto_models::estimate::{Estimate, Row};
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
@@ -21,6 +22,7 @@ use serde::Serialize;
 Examples:
   ditto cost --model checkpoints/all-MiniLM-L6-v2 --seq 128
   ditto cost --model checkpoints/all-MiniLM-L6-v2 --seq 128 --plan ditto --network wan --json
+  ditto cost --model checkpoints/gpt2 --seq 1 --past 32 --opens argmax
 
 Bytes are payload summed over all senders. A step's hops are its own; hops of steps side by side are shared, so the total
 is less than their sum.")]
@@ -32,6 +34,12 @@ pub(crate) struct CostOf {
     /// Length of the text in tokens, special ones included
     #[arg(long, value_name = "N")]
     seq: usize,
+    /// Of a GPT-2: tokens before these, whose keys and values the servers hold already
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    past: usize,
+    /// Of a GPT-2: what the client receives; `run` opens logits, `generate` an index or a hidden state
+    #[arg(long, value_enum, default_value = "logits")]
+    opens: Opens,
     /// Number formats and functions
     #[arg(long, value_enum, default_value = "accurate")]
     plan: Plan,
@@ -54,6 +62,7 @@ struct Json<'a> {
     plan: Plan,
     network: Network,
     seq: usize,
+    past: usize,
     cost: JsonCost,
     predicted_seconds: PhaseSeconds,
     operations: Vec<JsonOperation<'a>>,
@@ -80,11 +89,15 @@ impl CostOf {
         let settings = settings_for(&self.model, self.plan, self.quantization.as_deref())?;
         let link = self.network.link();
         let model = ModelSpec::of_config(&self.model, self.plan, Arc::new(settings.with_link(link)))?;
+        let model = model.opening(self.opens);
         let longest = model.architecture.max_position_embeddings;
-        if !(1..=longest).contains(&self.seq) {
-            return Err(RunError::Length { tokens: self.seq, longest });
+        let tokens = self.seq.saturating_add(self.past);
+        if self.seq == 0 || tokens > longest {
+            return Err(RunError::Length { tokens, longest });
         }
-        let estimate = Estimate::new(&model, &Request::new(&[self.seq], &model.architecture.head))?;
+        let request = Request { past: self.past, ..Request::new(&[self.seq], &model.architecture.head) };
+        request.check(&model.architecture).map_err(RunError::Job)?;
+        let estimate = Estimate::new(&model, &request)?;
         let machine = Machine::measure()?;
         let seconds = estimate.seconds(&machine, &link);
         let text = if self.json {
@@ -111,6 +124,7 @@ impl CostOf {
             plan: self.plan,
             network: self.network,
             seq: self.seq,
+            past: self.past,
             cost: JsonCost { online_bytes: online, offline_bytes: offline, hops },
             predicted_seconds,
             operations: operations.collect(),

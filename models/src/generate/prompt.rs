@@ -4,7 +4,7 @@ use std::sync::Arc;
 use ditto_core::net::Link;
 
 use super::{Choice, Sampler};
-use crate::architecture::{Architecture, Opens, PublicHead};
+use crate::architecture::{Architecture, Opens};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Gpt2Config, ModelConfig};
 use crate::embeddings::{Gpt2Embeddings, LmHead};
@@ -133,10 +133,7 @@ impl Generation {
             Choice::Argmax => (Opens::Argmax, None),
             Choice::Client(..) => (Opens::Hidden, Some(self.embeddings.lm_head(&self.checkpoint)?)),
         };
-        let vocabulary = self.config.vocab_size;
-        let head = PublicHead::CausalLm { vocabulary, opens };
-        let architecture = Architecture { head, ..self.model.architecture };
-        Ok(Self { model: ModelSpec { architecture, ..self.model }, lm_head, ..self })
+        Ok(Self { model: self.model.opening(opens), lm_head, ..self })
     }
 
     /// The weights as floats.
