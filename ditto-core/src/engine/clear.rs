@@ -139,6 +139,15 @@ impl Engine for Clear {
             row.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / root) as f32);
         })
     }
+    fn standardize_tensor<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        x: &Array<f32>,
+        fraction: u32,
+        epsilon: f64,
+        out_fraction: u32,
+    ) -> Result<Array<f32>> {
+        Self::standardize::<R, T>(ctx, x, fraction, epsilon, out_fraction)
+    }
     fn activation<R: Ring, T: Ring>(
         _: &Ctx<'_, Self>,
         function: Activation,

@@ -14,7 +14,7 @@ mod truncate;
 pub(crate) use argmax::argmax;
 pub(crate) use attention::softmax_attend;
 pub(crate) use choice::{greater, relu, select};
-pub(crate) use norm::{mean_rows, normalize, standardize};
+pub(crate) use norm::{mean_rows, normalize, standardize, standardize_tensor};
 pub(crate) use pointwise::{activation, apply_plan, pointwise};
 pub(crate) use truncate::truncate;
 

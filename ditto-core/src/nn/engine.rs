@@ -116,6 +116,14 @@ pub trait Engine: Sized + Sync + 'static {
         epsilon: f64,
         out_fraction: u32,
     ) -> Result<Self::Repr<T>>;
+    /// [`Self::standardize`] of rows that are no sum.
+    fn standardize_tensor<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        x: &Self::Repr<R>,
+        fraction: u32,
+        epsilon: f64,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>>;
     /// A pointwise function of a sum.
     fn activation<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -249,6 +257,16 @@ impl<P: Primitives> Engine for P {
         out_fraction: u32,
     ) -> Result<Self::Repr<T>> {
         compose::standardize::<P, _, _>(ctx, x, fraction, epsilon, out_fraction, T::K)
+    }
+    fn standardize_tensor<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        x: &Self::Repr<R>,
+        fraction: u32,
+        epsilon: f64,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>> {
+        let out = compose::Format { fraction: out_fraction, width: T::K };
+        compose::standardize_tensor::<P, _, _>(ctx, x, fraction, epsilon, out)
     }
     fn activation<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,

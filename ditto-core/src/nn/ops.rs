@@ -226,13 +226,11 @@ pub fn layer_norm_product<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G
     let fraction = effective("layer_norm", X::FRACTION, x.exponent())?;
     let standard = ctx.step("standardize")?;
     let exponent = standard.scale().exponent;
-    let rows = E::standardize::<X::Ring, G::Ring>(
-        &standard,
-        &x.sum(&standard)?,
-        fraction,
-        w.epsilon,
-        effective("layer_norm", G::F, exponent)?,
-    )?;
+    let (epsilon, out) = (w.epsilon, effective("layer_norm", G::F, exponent)?);
+    let rows = match x.masked() {
+        Some(x) => E::standardize_tensor::<X::Ring, G::Ring>(&standard, x, fraction, epsilon, out)?,
+        None => E::standardize::<X::Ring, G::Ring>(&standard, &x.sum(&standard)?, fraction, epsilon, out)?,
+    };
     let rows = Tensor::<E, G>::with_exponent(rows, exponent);
     mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)
 }

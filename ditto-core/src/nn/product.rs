@@ -103,6 +103,8 @@ pub trait Unscaled<E: Engine> {
     fn shape(&self) -> &Shape;
     /// The numbers as a sum. Local.
     fn sum(&self, ctx: &Ctx<'_, E>) -> Result<E::Sum<Self::Ring>>;
+    /// The numbers as they are, if they are no sum: what starts from a masked value saves opening it.
+    fn masked(&self) -> Option<&E::Repr<Self::Ring>>;
 }
 
 impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>> Unscaled<E> for Product<E, A, B> {
@@ -117,6 +119,9 @@ impl<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>> Unscaled<E> for Product<E, A
     fn sum(&self, _: &Ctx<'_, E>) -> Result<E::Sum<A::Ring>> {
         Ok(self.sum.clone())
     }
+    fn masked(&self) -> Option<&E::Repr<A::Ring>> {
+        None
+    }
 }
 
 impl<E: Engine, T: Fixed> Unscaled<E> for Tensor<E, T> {
@@ -130,6 +135,9 @@ impl<E: Engine, T: Fixed> Unscaled<E> for Tensor<E, T> {
     }
     fn sum(&self, ctx: &Ctx<'_, E>) -> Result<E::Sum<T::Ring>> {
         E::as_sum(ctx, &self.repr, 0)
+    }
+    fn masked(&self) -> Option<&E::Repr<T::Ring>> {
+        Some(&self.repr)
     }
 }
 

@@ -1,6 +1,6 @@
 use super::inverse::{Inverse, InverseSpec, inverse};
-use super::log2_ceil;
 use super::truncate::truncate;
+use super::{Format, log2_ceil};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{Bilinear, Share};
@@ -104,6 +104,18 @@ struct Statistics {
 }
 
 impl Statistics {
+    /// For rows of `x`, with the range of the step `root` below this one.
+    fn of<P>(ctx: &Ctx<'_, P>, x: &impl Share, out_fraction: u32, out_width: u32) -> Result<(Squares, Self)> {
+        let d = x.shape().last();
+        if d == 0 {
+            return Err(Error::Unsupported("a normalisation of empty rows"));
+        }
+        let log_d = log2_ceil(d);
+        let squares = Squares::of(ctx, (WHOLE - 2).saturating_sub(2 * log_d))?;
+        let formats = Self::new(&squares, log_d, x.width(), out_fraction, out_width)?;
+        Ok((squares, formats))
+    }
+
     /// For rows of 2^log_d numbers in Z_{2^k}.
     fn new(squares: &Squares, log_d: u32, k: u32, out_fraction: u32, out_width: u32) -> Result<Self> {
         let (finest, root) = (FRACTION - squares.coarser, squares.root_fraction());
@@ -155,19 +167,56 @@ pub(crate) fn standardize<P: Primitives, W: RingWord, T: RingWord>(
     out_fraction: u32,
     out_width: u32,
 ) -> Result<P::Masked<T>> {
-    let d = x.shape().last();
-    let log_d = log2_ceil(d);
-    if d == 0 {
-        return Err(Error::Unsupported("a normalisation of empty rows"));
-    }
-    let squares = Squares::of(ctx, (WHOLE - 2).saturating_sub(2 * log_d))?;
-    let formats = Statistics::new(&squares, log_d, x.width(), out_fraction, out_width)?;
+    let (squares, formats) = Statistics::of(ctx, x, out_fraction, out_width)?;
     let f = formats.fraction;
     let x = if fraction < f { P::mul_public_additive(x, 1 << (f - fraction))? } else { x.clone() };
-    let x: P::Masked<u64> = truncate(&ctx.step("widen")?, &x, fraction.saturating_sub(f), formats.width)?;
+    let x = truncate(&ctx.step("widen")?, &x, fraction.saturating_sub(f), formats.width)?;
+    quotient(ctx, &x, &squares, formats, epsilon, Format { fraction: out_fraction, width: out_width })
+}
 
+/// [`standardize`] of rows that are masked already, which need not be opened again where they have the statistics' scale and
+/// no more bits than these.
+///
+/// # Inputs
+/// As [`standardize`].
+/// # Error
+/// That of [`standardize`]; where rows are taken as they are, they are not rounded.
+/// # Cost
+/// That of [`standardize`] for a sum in the same ring; where rows are taken as they are, one hop and 2 k bits online per
+/// element less.
+/// # Security
+/// As the protocols it is made of. A masked row serves several of them; each has its own dealt numbers.
+/// # Source
+/// Specification of this project.
+pub(crate) fn standardize_tensor<P: Primitives, W: RingWord, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    x: &P::Masked<W>,
+    fraction: u32,
+    epsilon: f64,
+    out: Format,
+) -> Result<P::Masked<T>> {
+    let (squares, formats) = Statistics::of(ctx, x, out.fraction, out.width)?;
+    if fraction != formats.fraction || x.width() >= formats.width {
+        let sum = P::additive(ctx, x)?;
+        return standardize(ctx, &sum, fraction, epsilon, out.fraction, out.width);
+    }
+    let x = P::upcast(&ctx.step("widen")?.step("lift")?, x, formats.width)?;
+    quotient(ctx, &x, &squares, formats, epsilon, out)
+}
+
+/// The rest of a standardisation, of rows in the ring of their statistics.
+fn quotient<P: Primitives, T: RingWord>(
+    ctx: &Ctx<'_, P>,
+    x: &P::Masked<u64>,
+    squares: &Squares,
+    formats: Statistics,
+    epsilon: f64,
+    out: Format,
+) -> Result<P::Masked<T>> {
+    let d = x.shape().last();
+    let (f, log_d) = (formats.fraction, log2_ceil(d));
     let sum = x.restructure(&SumLast)?;
-    let dot = P::product(&ctx.step("squares")?, Bilinear::RowDot, &x, &x)?;
+    let dot = P::product(&ctx.step("squares")?, Bilinear::RowDot, x, x)?;
     let square = P::product(&ctx.step("mean")?, Bilinear::Elementwise, &sum, &sum)?;
     let variance =
         P::add_additive(&P::mul_public_additive(&dot, d as i64)?, &P::mul_public_additive(&square, -1)?)?;
@@ -179,10 +228,10 @@ pub(crate) fn standardize<P: Primitives, W: RingWord, T: RingWord>(
     let root = squares.inverse_root(&ctx.step("root")?, &variance, formats.ring)?;
 
     // d x - sum, times 2^ceil(log2 d) / (d sigma).
-    let centred = P::sub(&P::mul_public(&x, d as i64)?, &column::<P>(&sum)?)?;
+    let centred = P::sub(&P::mul_public(x, d as i64)?, &column::<P>(&sum)?)?;
     let centred = P::reduce::<u64, u64>(&centred, formats.ring)?;
     let z = P::product(&ctx.step("scale")?, Bilinear::Elementwise, &centred, &column::<P>(&root)?)?;
-    truncate(&ctx.step("rescale")?, &z, f + log_d + squares.root_fraction() - out_fraction, out_width)
+    truncate(&ctx.step("rescale")?, &z, f + log_d + squares.root_fraction() - out.fraction, out.width)
 }
 
 /// `x` in a ring for statistics: lifted to 48 bits where its own is smaller.
