@@ -7,7 +7,9 @@ mod models {
 }
 
 use ditto_core::nn::Activation;
-use ditto_core::session::{SecureModel, clear, private, program, simulate};
+use ditto_core::session::{
+    ClearModel, SecureModel, SimulatedModel, clear, next_program, private, program, simulate,
+};
 use ditto_core::tensor::Array;
 use ditto_core::{Fixed, Fx, Z};
 use ditto_tests::formula::Formula;
@@ -107,4 +109,33 @@ fn a_decoder_with_a_cache() {
     let prefix = Array::new([3, 8], x.data()[..24].to_vec()).expect("fits");
     let prefix = clear(&model(Keeping::Joined), &WEIGHTS).expect("loads")(&3, prefix).expect("runs");
     assert_eq!(prefix.data(), &joined.data()[..24]);
+}
+
+#[test]
+fn a_decoder_goes_on_where_the_request_before_has_ended() {
+    use models::gpt::{Decoder, Keeping};
+    let model = Decoder { width: 8, heads: 2, layers: 2, keeping: Keeping::Joined };
+    let x = input(&[4, 8]);
+    let whole = agree(&model, &x, 0.06);
+    let rows = |from: usize, to: usize| {
+        (to - from, Array::new([to - from, 8], x.data()[from * 8..to * 8].to_vec()).expect("fits"))
+    };
+    let parts = [rows(0, 2), rows(2, 3), rows(3, 4)];
+    let float = ClearModel::new(&model, &WEIGHTS).expect("loads");
+    let fixed = SimulatedModel::new(&model, &WEIGHTS).expect("loads");
+    let (mut float_state, mut fixed_state) = Default::default();
+    let (mut floats, mut fixeds) = (Vec::new(), Vec::new());
+    for (rows, x) in &parts {
+        floats.extend(float.read(&mut float_state, rows, x.clone()).expect("runs").into_vec());
+        fixeds.extend(fixed.read([1; 16], &mut fixed_state, rows, x).expect("runs").into_vec());
+    }
+    let shared = private(&model, &WEIGHTS, &parts).expect("runs with three parties");
+    let shared: Vec<f32> = shared.into_iter().flat_map(Array::into_vec).collect();
+    let apart = |a: &[f32]| a.iter().zip(whole.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert_eq!(floats.len(), whole.len());
+    assert!(apart(&floats) < 1e-6 && apart(&fixeds) < 0.06 && apart(&shared) < 0.06);
+    // A request costs as many hops whatever came before it, but for the maximum over more keys.
+    let mut state = Default::default();
+    let mut hops = |rows| next_program(&model, &mut state, &rows).expect("meters").0.total.hops;
+    assert!((hops(1), hops(1)).0 < hops(1));
 }

@@ -1,4 +1,4 @@
-//! A decoder that takes token by token and keeps keys and values of those before, in two ways.
+//! A decoder that takes token by token and keeps keys and values of those before, in two ways; also between requests.
 
 use ditto_core::nn::{
     Engine, LayerNorm, Linear, LinearShape, Scope, Softmax, Tensor, WeightSource, Weights, activation,
@@ -116,15 +116,16 @@ impl<P: Plan> Block<P> {
 }
 
 #[secure_model]
-fn decode<P: Plan>(w: &Network<P>, tokens: &Tensor<P::Act>) -> Tensor<P::Act> {
-    let mut caches: Vec<Cache<P>> = Vec::new();
-    for _ in &w.blocks {
-        caches.push(Cache::new());
+fn decode<P: Plan>(w: &Network<P>, caches: &mut Vec<Cache<P>>, tokens: &Tensor<P::Act>) -> Tensor<P::Act> {
+    if caches.is_empty() {
+        for _ in &w.blocks {
+            caches.push(Cache::new());
+        }
     }
     let mut out: Vec<Tensor<P::Act>> = vec![];
     for token in 0..tokens.shape().rows() {
         let mut x = tokens.slice(0, token, token + 1);
-        for (block, cache) in w.blocks.iter().zip(&mut caches) {
+        for (block, cache) in w.blocks.iter().zip(caches.iter_mut()) {
             x = block.forward(cache, &x);
         }
         out.push(x);
@@ -134,7 +135,7 @@ fn decode<P: Plan>(w: &Network<P>, tokens: &Tensor<P::Act>) -> Tensor<P::Act> {
 
 impl SecureModel for Decoder {
     type Weights<E: Engine> = Network<E, Small>;
-    type State<E: Engine> = ();
+    type State<E: Engine> = Vec<Cache<E, Small>>;
     type Input = <Small as Plan>::Act;
     type Output = <Small as Plan>::Act;
     type Request = usize;
@@ -152,10 +153,10 @@ impl SecureModel for Decoder {
         &self,
         ctx: &Ctx<'_, E>,
         w: &Network<E, Small>,
-        (): &mut (),
+        caches: &mut Vec<Cache<E, Small>>,
         x: &Tensor<E, Self::Input>,
         _: &usize,
     ) -> Result<Tensor<E, Self::Output>> {
-        decode(ctx, w, x)
+        decode(ctx, w, caches, x)
     }
 }
