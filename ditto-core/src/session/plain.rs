@@ -18,9 +18,15 @@ use crate::tensor::{Array, Permute, Shape, Structure};
 pub trait Floats: Sync {
     /// The tensor `name`, which must have this shape, row-major.
     fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// The matrix that [`Self::floats`] gives as [outputs, inputs], as [inputs, outputs] if it is stored so; `None` if not.
+    fn transposed(&self, name: &str, inputs: usize, outputs: usize) -> Result<Option<Vec<f32>>> {
+        let _ = (name, inputs, outputs);
+        Ok(None)
+    }
 }
 
-/// A matrix stored [outputs, inputs], transposed and scaled.
+/// A matrix as it is multiplied from the right, scaled.
 pub(super) fn matrix(
     floats: &dyn Floats,
     name: &str,
@@ -28,14 +34,23 @@ pub(super) fn matrix(
     outputs: usize,
     scale: f64,
 ) -> Result<Array<f32>> {
-    let stored = Array::new([outputs, inputs], floats.floats(name, &[outputs, inputs])?)?;
-    Ok(Permute(&[1, 0]).apply_to(&stored)?.map(|v| (f64::from(v) * scale) as f32))
+    let matrix = match floats.transposed(name, inputs, outputs)? {
+        Some(matrix) => Array::new([inputs, outputs], matrix)?,
+        None => {
+            let stored = Array::new([outputs, inputs], floats.floats(name, &[outputs, inputs])?)?;
+            Permute(&[1, 0]).apply_to(&stored)?
+        }
+    };
+    Ok(scaled(matrix, scale))
 }
 
 /// A tensor as it is stored, scaled.
 pub(super) fn tensor(floats: &dyn Floats, name: &str, shape: &Shape, scale: f64) -> Result<Array<f32>> {
-    let stored = Array::new(shape.clone(), floats.floats(name, shape.dims())?)?;
-    Ok(stored.map(|v| (f64::from(v) * scale) as f32))
+    Ok(scaled(Array::new(shape.clone(), floats.floats(name, shape.dims())?)?, scale))
+}
+
+fn scaled(x: Array<f32>, scale: f64) -> Array<f32> {
+    if scale == 1.0 { x } else { x.map(|v| (f64::from(v) * scale) as f32) }
 }
 
 /// Rounds to a format; a value that does not fit is named.

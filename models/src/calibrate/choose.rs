@@ -12,7 +12,8 @@ use crate::run::{RunError, Task};
 const AIM: f64 = 2.0;
 /// The same for ranges whose every bit costs communication.
 const AIM_WHERE_DEAR: f64 = 1.5;
-/// Bits of a product above its point, the sign's among them: pointwise functions open arguments up to 2^8.
+/// Bits of a product above its point, the sign's among them, at least. An argument of a pointwise function needs two more
+/// than its range.
 const WHOLE: i32 = 10;
 /// Fractional bits of weights beyond which rounding of activations hides those of weights.
 const FINEST: i32 = 14;
@@ -97,7 +98,11 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
         let present = fraction - entry.exponent;
         let mut chosen;
         let product = if entry.r#use == Use::Matrix {
-            let most = (width - WHOLE - shapes.activations).min(fraction.max(FINEST));
+            let arguments = trial.conditions.iter().map(|c| &c.seen).filter(|s| s.is_argument());
+            let own = arguments.filter(|s| s.weight.as_deref() == Some(&*entry.name));
+            let whole = own.filter_map(|s| next.step(&s.step).range).map(|range| range + 2).max();
+            let whole = whole.unwrap_or_default().max(WHOLE);
+            let most = (width - whole - shapes.activations).min(fraction.max(FINEST));
             chosen = (present + spare).min(most).max(fraction - FARTHEST);
             if chosen < fraction - COARSEST
                 && shapes.model.can_widen(&entry.name)
