@@ -38,6 +38,7 @@ pub struct BertModel<P> {
 
 impl<P: Formats> SecureModel for BertModel<P> {
     type Weights<E: Engine> = Bert<E, P>;
+    type State<E: Engine> = ();
     type Input = P::Input;
     type Output = Output;
     type Request = Request;
@@ -58,6 +59,7 @@ impl<P: Formats> SecureModel for BertModel<P> {
         &self,
         ctx: &Ctx<'_, E>,
         weights: &Bert<E, P>,
+        (): &mut (),
         x: &Tensor<E, P::Input>,
         request: &Request,
     ) -> Result<Tensor<E, Output>> {

@@ -288,6 +288,7 @@ struct Heads;
 
 impl SecureModel for Heads {
     type Weights<E: Engine> = ();
+    type State<E: Engine> = ();
     type Input = A;
     type Output = A;
     type Request = usize;
@@ -304,6 +305,7 @@ impl SecureModel for Heads {
         &self,
         ctx: &Ctx<'_, E>,
         (): &(),
+        (): &mut (),
         x: &Tensor<E, A>,
         _: &usize,
     ) -> Result<Tensor<E, A>> {

@@ -35,6 +35,7 @@ struct Model {
 
 impl SecureModel for Model {
     type Weights<E: Engine> = Mlp<E>;
+    type State<E: Engine> = ();
     type Input = Act;
     type Output = Act;
     type Request = usize; // rows
@@ -52,6 +53,7 @@ impl SecureModel for Model {
         &self,
         ctx: &Ctx<'_, E>,
         w: &Mlp<E>,
+        (): &mut (),
         x: &Tensor<E, Act>,
         _: &usize,
     ) -> Result<Tensor<E, Act>> {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Client, Floats, Links, Manifest, Party, Received, SecureModel, Served, program, share_weights};
+use super::{
+    Client, Conversation, Floats, Links, Manifest, Party, Received, SecureModel, Served, next_program,
+    share_weights,
+};
 use crate::error::{Error, Result};
 use crate::mpc::Role;
 use crate::net::{Channel, Limits, Peer, pair};
@@ -44,7 +47,8 @@ impl LocalLinks {
     }
 }
 
-/// Runs a model privately with three parties in this process, on each of `inputs`: to try a model of one's own.
+/// Runs a model privately with three parties in this process, on each of `inputs` in one conversation: to try a model of
+/// one's own.
 ///
 /// One process protects nothing; what the parties compute and send is the same as on three machines.
 pub fn private<M: SecureModel>(
@@ -62,8 +66,9 @@ pub fn private<M: SecureModel>(
             let received = Received::receive(role, &*owner, &Manifest::of(model)?)?;
             let weights = Served::new(model, &received, role)?;
             drop(received);
+            let mut conversation = Conversation::default();
             for (i, (request, _)) in inputs.iter().enumerate() {
-                party.serve(model, &weights, i as u64 + 1, request)?;
+                party.serve(model, &weights, &mut conversation, i as u64 + 1, request)?;
             }
             owner.close()?;
             party.close()
@@ -77,9 +82,10 @@ pub fn private<M: SecureModel>(
         let client = Client::new(links.client);
         let drive = || {
             share_weights(&links.owner, &Manifest::of(model)?, floats, &randomness, &|_| ())?;
+            let mut state = M::State::default();
             let answers = inputs.iter().enumerate().map(|(i, (request, x))| {
                 let batch = i as u64 + 1;
-                let (_, _, output) = program(model, request)?;
+                let (_, _, output) = next_program(model, &mut state, request)?;
                 let seeds = client.begin(batch, &randomness)?;
                 client.ready(batch)?;
                 let y = client.finish::<M>(batch, &seeds, x, &output)?;

@@ -17,6 +17,9 @@ use crate::tensor::Shape;
 pub trait SecureModel: Sync {
     /// Weights under an engine.
     type Weights<E: Engine>: Send + Sync;
+    /// What a request leaves for the next ones of its conversation, under an engine: keys and values of tokens so far,
+    /// say. `()` where every request stands alone.
+    type State<E: Engine>: Default + Send;
     /// Format of the input.
     type Input: Fixed;
     /// Format of the output.
@@ -35,11 +38,12 @@ pub trait SecureModel: Sync {
     fn input_shape(&self, request: &Self::Request) -> Shape;
     /// Loads the weights.
     fn load<E: Engine, S: WeightSource<E>>(&self, source: &S) -> Result<Self::Weights<E>>;
-    /// Computes.
+    /// Computes. The state is that of a new conversation, or what the request before has left.
     fn forward<E: Engine>(
         &self,
         ctx: &Ctx<'_, E>,
         weights: &Self::Weights<E>,
+        state: &mut Self::State<E>,
         x: &Tensor<E, Self::Input>,
         request: &Self::Request,
     ) -> Result<Tensor<E, Self::Output>>;
@@ -47,12 +51,21 @@ pub trait SecureModel: Sync {
 
 /// Reads a model for its steps and costs; returns them with the program digest and the output's shape.
 pub fn program<M: SecureModel>(model: &M, request: &M::Request) -> Result<(Program, [u8; 32], Shape)> {
+    next_program(model, &mut M::State::default(), request)
+}
+
+/// [`program`] of the next request of a conversation.
+pub fn next_program<M: SecureModel>(
+    model: &M,
+    state: &mut M::State<Meter>,
+    request: &M::Request,
+) -> Result<(Program, [u8; 32], Shape)> {
     let weights = model.load::<Meter, _>(&Recorder::new(model.settings()))?;
     let shape = model.input_shape(request);
     let x = Tensor::new(Dealt::new(shape.clone(), M::Input::K));
     let mut out = Shape::default();
     let program = Meter::read(model.settings(), |ctx| {
-        let y = model.forward(ctx, &weights, &x, request)?;
+        let y = model.forward(ctx, &weights, state, &x, request)?;
         if y.exponent() != 0 {
             // The client reads its answer in the output's own format.
             return Err(Error::Exponent { op: "the output", lhs: y.exponent(), rhs: 0 });
@@ -78,7 +91,16 @@ pub struct Operation {
 /// Everything that one request sends and computes, in program order: the masked input to each evaluator, the program,
 /// and an output share from each.
 pub fn operations<M: SecureModel>(model: &M, request: &M::Request) -> Result<(Vec<Operation>, Cost)> {
-    let (program, _, output) = program(model, request)?;
+    next_operations(model, &mut M::State::default(), request)
+}
+
+/// [`operations`] of the next request of a conversation.
+pub fn next_operations<M: SecureModel>(
+    model: &M,
+    state: &mut M::State<Meter>,
+    request: &M::Request,
+) -> Result<(Vec<Operation>, Cost)> {
+    let (program, _, output) = next_program(model, state, request)?;
     let client = |step: &str, n: usize, k: u32, work: Work| {
         let online = 2 * packed_len(n, k) as u64;
         Operation { step: step.to_owned(), cost: Cost { online, ..Cost::default() }, work }

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::received::input_masks;
-use super::{Received, SecureModel, program};
+use super::{Received, SecureModel, next_program};
 use crate::ctx::{Ctx, StepTable, Steps};
+use crate::engine::Meter;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf};
 use crate::kernel::{pack, packed_len, unpack};
@@ -123,6 +124,21 @@ impl<M: SecureModel> Served<M> {
         let preprocess = model.load::<Preprocess, _>(received)?;
         let online = if role == Role::P2 { None } else { Some(model.load::<Evaluator, _>(received)?) };
         Ok(Self { preprocess, online })
+    }
+}
+
+/// What the requests of one conversation leave for each other at a party: a model's state in each of its readings.
+///
+/// Requests share a conversation in the order in which they are served. After an error it is of no use.
+pub struct Conversation<M: SecureModel> {
+    meter: M::State<Meter>,
+    preprocess: M::State<Preprocess>,
+    online: M::State<Evaluator>,
+}
+
+impl<M: SecureModel> Default for Conversation<M> {
+    fn default() -> Self {
+        Self { meter: M::State::default(), preprocess: M::State::default(), online: M::State::default() }
     }
 }
 
@@ -264,10 +280,12 @@ impl Party {
         &self,
         model: &M,
         weights: &Served<M>,
+        conversation: &mut Conversation<M>,
         batch: u64,
         request: &M::Request,
     ) -> Result<Report> {
-        let (program, digest, _) = program(model, request)?;
+        let Conversation { meter, preprocess: state, online: online_state } = conversation;
+        let (program, digest, _) = next_program(model, meter, request)?;
         self.burnt.burn(batch)?;
         self.agree(batch, &digest)?;
         let shape = model.input_shape(request);
@@ -277,11 +295,11 @@ impl Party {
         let engine = self.preprocess_engine(batch, &digest, &store)?;
         let request = Prepared { public: request, batch, shape, mask, steps: program.steps };
 
-        let preprocess = || {
+        let mut preprocess = || {
             let (started, cpu, before) = (Instant::now(), cpu_micros(), self.sent_to_peers());
             let steps = Steps::follow(request.steps.clone());
             let x = Tensor::new(request.mask.clone());
-            model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, &x, request.public)?;
+            model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, state, &x, request.public)?;
             let offline_bytes = if self.role == Role::P2 { self.sent_to_peers() - before } else { 0 };
             let preprocess_micros = started.elapsed().as_micros() as u64;
             let preprocess_cpu_micros = cpu_micros().saturating_sub(cpu);
@@ -293,7 +311,9 @@ impl Party {
                 self.tell_ready(batch)?;
                 match online {
                     None => prepared,
-                    Some(weights) => prepared.and(self.online(model, weights, &request, &store)?),
+                    Some(weights) => {
+                        prepared.and(self.online(model, weights, online_state, &request, &store)?)
+                    }
                 }
             }
             (None, Some(_)) => {
@@ -308,7 +328,7 @@ impl Party {
                         store.end(prepared.as_ref().err().cloned());
                         prepared
                     });
-                    let online = self.online(model, weights, &request, &store);
+                    let online = self.online(model, weights, online_state, &request, &store);
                     store.abandon();
                     let prepared = ahead.join().map_err(|_| Error::Internal("preprocessing panicked"))?;
                     // If preprocessing failed, the online phase failed for want of it.
@@ -353,6 +373,7 @@ impl Party {
         &self,
         model: &M,
         weights: &M::Weights<Evaluator>,
+        state: &mut M::State<Evaluator>,
         request: &Prepared<'_, M::Request, WordOf<M::Input>>,
         store: &Arc<Store>,
     ) -> Result<Report> {
@@ -367,7 +388,7 @@ impl Party {
         let steps = Steps::follow(request.steps.clone());
         let ctx = Ctx::root(&engine, &steps);
         let before = self.peer(other)?.stats().snapshot().sent.total.bytes;
-        let y = model.forward(&ctx, weights, &Tensor::new(x), request.public)?;
+        let y = model.forward(&ctx, weights, state, &Tensor::new(x), request.public)?;
         let mut online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
 
         // Nothing leaves unless both evaluators opened the same values.

@@ -95,52 +95,94 @@ impl WeightSource<Simulate> for SimulatedWeights<'_> {
     }
 }
 
-/// A loaded model read in f32: the reference. Returns a function of a request and
-/// its input.
+/// A loaded model read in f32: the reference.
+pub struct ClearModel<'a, M: SecureModel> {
+    model: &'a M,
+    weights: M::Weights<Clear>,
+}
+
+impl<'a, M: SecureModel> ClearModel<'a, M> {
+    /// Loads a model.
+    pub fn new(model: &'a M, floats: &dyn Floats) -> Result<Self> {
+        Ok(Self { model, weights: model.load::<Clear, _>(&ClearWeights(floats))? })
+    }
+
+    /// The output of the next request of a conversation.
+    pub fn read(
+        &self,
+        state: &mut M::State<Clear>,
+        request: &M::Request,
+        x: Array<f32>,
+    ) -> Result<Array<f32>> {
+        let x = Tensor::new(x);
+        Clear::run(|ctx| Ok(self.model.forward(ctx, &self.weights, state, &x, request)?.repr().clone()))
+    }
+}
+
+/// A loaded model read in fixed point in one process, with range checks.
+pub struct SimulatedModel<'a, M: SecureModel> {
+    model: &'a M,
+    settings: Arc<Settings>,
+    weights: M::Weights<Simulate>,
+}
+
+impl<'a, M: SecureModel> SimulatedModel<'a, M> {
+    /// Loads a model.
+    pub fn new(model: &'a M, floats: &dyn Floats) -> Result<Self> {
+        let settings = model.settings();
+        let weights = model.load::<Simulate, _>(&SimulatedWeights(floats, settings.clone()))?;
+        Ok(Self { model, settings, weights })
+    }
+
+    /// The output of the next request of a conversation; rounding is drawn from `coins`.
+    pub fn read(
+        &self,
+        coins: [u8; 16],
+        state: &mut M::State<Simulate>,
+        request: &M::Request,
+        x: &Array<f32>,
+    ) -> Result<Array<f32>> {
+        let x = simulated::<M>(x)?;
+        let read = |ctx: &Ctx<'_, Simulate>| self.model.forward(ctx, &self.weights, state, &x, request);
+        Ok(floats_of(&Simulate::run(self.settings.clone(), coins, read)?))
+    }
+
+    /// As [`Self::read`], but reads on where a range condition fails, and also returns what was seen of every condition.
+    pub fn observe(
+        &self,
+        coins: [u8; 16],
+        state: &mut M::State<Simulate>,
+        request: &M::Request,
+        x: &Array<f32>,
+    ) -> Result<(Array<f32>, Vec<Observation>)> {
+        let x = simulated::<M>(x)?;
+        let read = |ctx: &Ctx<'_, Simulate>| self.model.forward(ctx, &self.weights, state, &x, request);
+        let (y, seen) = Simulate::observe(self.settings.clone(), coins, read)?;
+        Ok((floats_of(&y), seen))
+    }
+}
+
+/// [`ClearModel`] as a function of a request, which begins a conversation, and its input.
 // A type alias cannot name an opaque function.
 #[allow(clippy::type_complexity)]
 pub fn clear<'a, M: SecureModel>(
     model: &'a M,
     floats: &dyn Floats,
 ) -> Result<impl Fn(&M::Request, Array<f32>) -> Result<Array<f32>> + 'a> {
-    let weights = model.load::<Clear, _>(&ClearWeights(floats))?;
-    Ok(move |request: &M::Request, x| {
-        Clear::run(|ctx| Ok(model.forward(ctx, &weights, &Tensor::new(x), request)?.repr().clone()))
-    })
+    let model = ClearModel::new(model, floats)?;
+    Ok(move |request: &M::Request, x| model.read(&mut M::State::default(), request, x))
 }
 
-/// A loaded model read in fixed point in one process, with range checks. Returns a function of coins, a
-/// request and its input.
+/// [`SimulatedModel`] as a function of coins, a request, which begins a conversation, and its input.
 // A type alias cannot name an opaque function.
 #[allow(clippy::type_complexity)]
 pub fn simulate<'a, M: SecureModel>(
     model: &'a M,
     floats: &dyn Floats,
 ) -> Result<impl Fn([u8; 16], &M::Request, &Array<f32>) -> Result<Array<f32>> + 'a> {
-    let settings = model.settings();
-    let weights = model.load::<Simulate, _>(&SimulatedWeights(floats, settings.clone()))?;
+    let model = SimulatedModel::new(model, floats)?;
     Ok(move |coins, request: &M::Request, x: &Array<f32>| {
-        let x = simulated::<M>(x)?;
-        let y = Simulate::run(settings.clone(), coins, |ctx| model.forward(ctx, &weights, &x, request))?;
-        Ok(floats_of(&y))
-    })
-}
-
-/// As [`simulate`], but reads on where a range condition fails, and also returns what was seen of every condition.
-// A type alias cannot name an opaque function.
-#[allow(clippy::type_complexity)]
-pub fn observe<'a, M: SecureModel>(
-    model: &'a M,
-    floats: &dyn Floats,
-) -> Result<impl Fn([u8; 16], &M::Request, &Array<f32>) -> Result<(Array<f32>, Vec<Observation>)> + Sync + 'a>
-{
-    let settings = model.settings();
-    let weights = model.load::<Simulate, _>(&SimulatedWeights(floats, settings.clone()))?;
-    Ok(move |coins, request: &M::Request, x: &Array<f32>| {
-        let x = simulated::<M>(x)?;
-        let read = |ctx: &Ctx<'_, Simulate>| model.forward(ctx, &weights, &x, request);
-        let (y, seen) = Simulate::observe(settings.clone(), coins, read)?;
-        Ok((floats_of(&y), seen))
+        model.read(coins, &mut M::State::default(), request, x)
     })
 }
 

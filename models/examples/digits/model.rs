@@ -105,6 +105,7 @@ pub struct Digits(pub Config);
 
 impl SecureModel for Digits {
     type Weights<E: Engine> = Vit<E>;
+    type State<E: Engine> = (); // nothing is kept for the next image
     type Input = Act;
     type Output = Bias;
     type Request = (); // every image has the same size
@@ -122,6 +123,7 @@ impl SecureModel for Digits {
         &self,
         ctx: &Ctx<'_, E>,
         weights: &Vit<E>,
+        (): &mut (),
         patches: &Tensor<E, Act>,
         (): &(),
     ) -> Result<Tensor<E, Bias>> {

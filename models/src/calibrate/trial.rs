@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ditto_core::observe::Observation;
-use ditto_core::session::{SecureModel, observe};
+use ditto_core::session::{SecureModel, SimulatedModel};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -128,7 +128,7 @@ impl Visit for Observe<'_> {
 
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { task, progress } = self;
-        let read = observe(model, &task.floats())?;
+        let model = SimulatedModel::new(model, &task.floats())?;
         let mut answers = Vec::new();
         let mut all: BTreeMap<(String, &'static str), Condition> = BTreeMap::new();
         let texts: Vec<usize> = (0..task.inputs.len()).collect();
@@ -136,7 +136,8 @@ impl Visit for Observe<'_> {
             let one = |&i: &usize| {
                 // Coins of rounding: public, and others for each text.
                 let coins = (i as u128 + 1).to_le_bytes();
-                read(coins, &task.job.requests[i], &task.inputs[i])
+                model
+                    .observe(coins, &mut M::State::default(), &task.job.requests[i], &task.inputs[i])
                     .map_err(|source| RunError::Read { index: i + 1, source: Box::new(source) })
             };
             let outputs: Vec<_> = together.par_iter().map(one).collect::<Result<_, _>>()?;

@@ -8,7 +8,7 @@ use ditto_core::mpc::Role;
 use ditto_core::net::tcp::{Listener, Runtime, Session};
 use ditto_core::net::{Channel, Limits, Peer, SessionId, connect};
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Links, Manifest, Party, Received, SecureModel, Served};
+use ditto_core::session::{Conversation, Links, Manifest, Party, Received, SecureModel, Served};
 
 use super::{Job, RunError};
 use crate::model::{Request, Visit};
@@ -63,8 +63,9 @@ impl Visit for Serve<'_> {
             Served::new(model, &received, role)?
         };
         self.party.loaded()?;
+        let mut conversation = Conversation::default();
         for (i, request) in self.requests.iter().enumerate() {
-            self.party.serve(model, &weights, i as u64 + 1, request)?;
+            self.party.serve(model, &weights, &mut conversation, i as u64 + 1, request)?;
         }
         Ok(())
     }

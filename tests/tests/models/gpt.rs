@@ -134,6 +134,7 @@ fn decode<P: Plan>(w: &Network<P>, tokens: &Tensor<P::Act>) -> Tensor<P::Act> {
 
 impl SecureModel for Decoder {
     type Weights<E: Engine> = Network<E, Small>;
+    type State<E: Engine> = ();
     type Input = <Small as Plan>::Act;
     type Output = <Small as Plan>::Act;
     type Request = usize;
@@ -151,6 +152,7 @@ impl SecureModel for Decoder {
         &self,
         ctx: &Ctx<'_, E>,
         w: &Network<E, Small>,
+        (): &mut (),
         x: &Tensor<E, Self::Input>,
         _: &usize,
     ) -> Result<Tensor<E, Self::Output>> {

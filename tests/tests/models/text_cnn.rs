@@ -60,6 +60,7 @@ fn text_cnn<P: Plan>(w: &Network<P>, x: &Tensor<P::Act>) -> Tensor<P::Act> {
 
 impl SecureModel for TextCnn {
     type Weights<E: Engine> = Network<E, Small>;
+    type State<E: Engine> = ();
     type Input = <Small as Plan>::Act;
     type Output = <Small as Plan>::Act;
     type Request = usize;
@@ -77,6 +78,7 @@ impl SecureModel for TextCnn {
         &self,
         ctx: &Ctx<'_, E>,
         w: &Network<E, Small>,
+        (): &mut (),
         x: &Tensor<E, Self::Input>,
         _: &usize,
     ) -> Result<Tensor<E, Self::Output>> {

@@ -128,6 +128,7 @@ impl<P: Plan> Network<P> {
 
 impl SecureModel for VisionTransformer {
     type Weights<E: Engine> = Network<E, Small>;
+    type State<E: Engine> = ();
     type Input = <Small as Plan>::Act;
     type Output = <Small as Plan>::Act;
     type Request = usize;
@@ -145,6 +146,7 @@ impl SecureModel for VisionTransformer {
         &self,
         ctx: &Ctx<'_, E>,
         w: &Network<E, Small>,
+        (): &mut (),
         x: &Tensor<E, Self::Input>,
         _: &usize,
     ) -> Result<Tensor<E, Self::Output>> {

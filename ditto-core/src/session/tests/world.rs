@@ -38,6 +38,7 @@ pub(super) struct TinyWeights<E: Engine> {
 
 impl SecureModel for Tiny {
     type Weights<E: Engine> = TinyWeights<E>;
+    type State<E: Engine> = ();
     type Input = F;
     type Output = F;
     type Request = usize;
@@ -60,6 +61,7 @@ impl SecureModel for Tiny {
         &self,
         ctx: &Ctx<'_, E>,
         w: &TinyWeights<E>,
+        (): &mut (),
         x: &Tensor<E, F>,
         _: &usize,
     ) -> Result<Tensor<E, F>> {
@@ -292,7 +294,9 @@ fn party(
     let party = if clientless { party.clientless() } else { party };
     let received = Received::receive(role, owner, &Manifest::of(model)?)?;
     let served = Served::new(model, &received, role)?;
-    let outcome = batches.iter().try_for_each(|&batch| party.serve(model, &served, batch, &LENGTH).map(drop));
+    let serve =
+        |&batch: &u64| party.serve(model, &served, &mut Conversation::default(), batch, &LENGTH).map(drop);
+    let outcome = batches.iter().try_for_each(serve);
     match &outcome {
         // A process that is gone says nothing.
         Err(Error::Net { source, .. }) if source.to_string().contains("power") => (),

@@ -131,6 +131,7 @@ struct Echo<T>(PhantomData<T>);
 
 impl<T: Fixed> SecureModel for Echo<T> {
     type Weights<E: nn::Engine> = ();
+    type State<E: nn::Engine> = ();
     type Input = T;
     type Output = T;
     type Request = ();
@@ -147,6 +148,7 @@ impl<T: Fixed> SecureModel for Echo<T> {
         &self,
         _: &Ctx<'_, E>,
         _: &(),
+        (): &mut (),
         x: &Tensor<E, T>,
         _: &(),
     ) -> Result<Tensor<E, T>> {
