@@ -77,7 +77,7 @@ fn lengths_are_those_of_the_paper() {
     // 128 bits for the root and the last word, 129 per level, whole bytes.
     assert_eq!([1, 4, 5, 30522, 50257].map(bytes), [32, 32, 49, 32 + 13 * 16 + 2, 32 + 14 * 16 + 2]);
     let domain = Domain::<u64>::new(30522).expect("a domain");
-    assert_eq!((domain.depth(), domain.aes_blocks()), (14, 15261 + 2 * 15268));
+    assert_eq!((domain.depth(), domain.aes_blocks()), (14, 15261 + 2 * 15265));
 }
 
 /// What a key and its vector look like: each bit of the encoding, and each low bit of the vector, as 0 or 1.
@@ -88,7 +88,7 @@ fn appearance(domain: Domain<u32>, half: usize, position: usize, i: u32) -> Vec<
     key.encode()
         .into_iter()
         .flat_map(bits)
-        .chain(vector.iter().flat_map(|v| (0..3).map(|b| v >> b & 1 == 1)))
+        .chain(vector.iter().flat_map(|v| (0..3).map(move |b| v >> b & 1 == 1)))
         .collect()
 }
 
