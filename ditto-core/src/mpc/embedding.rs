@@ -37,8 +37,6 @@ mod keys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use num_traits::{WrappingAdd, WrappingSub};
-
 pub(crate) use keys::{Keys, deal_keys};
 
 use super::dealer::{Preprocess, Roles};
@@ -174,15 +172,16 @@ pub(crate) fn part<W: RingWord>(role: Role, k: u32, tables: &[Table<W>], keys: &
 }
 
 impl<W: RingWord> Assist<W> {
-    /// The helper's part of the rows to the evaluators, hidden from each by the blind of the other.
-    pub(crate) fn send(self, to: [&dyn Channel; 2], part: &[W]) -> Result<()> {
+    /// The helper's part of the rows to the evaluators, hidden from each by the blind of the other. Returns the number
+    /// of bytes.
+    pub(crate) fn send(self, to: [&dyn Channel; 2], part: &[W]) -> Result<u64> {
         let Self { k, address, blinds: [b0, b1] } = self;
         for (link, mut blinded) in to.into_iter().zip([b1, b0]) {
             blinded.iter_mut().zip(part).for_each(|(b, p)| *b = b.wrapping_add(p).low(k));
             // Not credited: P1's preprocessing, which credit waits for, may itself wait for this.
             link.send(Message::new(address, 0, pack(&blinded, k)))?;
         }
-        Ok(())
+        Ok(2 * packed_len(part.len(), k) as u64)
     }
 }
 

@@ -55,17 +55,22 @@ impl<W> fmt::Debug for Keys<W> {
     }
 }
 
-/// Keys of one table for P0, P1 and P2, from a seed that serves nothing else: the client's part.
-pub(crate) fn deal_keys<W: Word>(domain: Domain<W>, ids: &[usize], seed: &Seed) -> Result<[Vec<u8>; 3]> {
+/// Keys of the `table`-th table for P0, P1 and P2: the client's part. The generator serves nothing but the keys of one
+/// request.
+pub(crate) fn deal_keys<W: Word>(
+    domain: Domain<W>,
+    ids: &[usize],
+    prg: &Prg,
+    table: u32,
+) -> Result<[Vec<u8>; 3]> {
     // The holders of each component, and its place at each of them: m, l0, l1.
     const HOLDERS: [[(Role, usize); 2]; 3] =
         [[(Role::P0, 0), (Role::P1, 0)], [(Role::P0, 1), (Role::P2, 0)], [(Role::P1, 1), (Role::P2, 1)]];
-    let prg = Prg::new(seed);
     let mut bytes = Role::ALL.map(|_| vec![0; Keys::bytes(domain, ids.len())]);
     for (component, holders) in HOLDERS.into_iter().enumerate() {
         for (i, &id) in ids.iter().enumerate() {
             let mut roots = [[0; 16]; 2];
-            prg.fill(component as u32, 2 * i as u64, roots.as_flattened_mut());
+            prg.fill(3 * table + component as u32, 2 * i as u64, roots.as_flattened_mut());
             let pair = generate::<W>(domain, id, roots.map(Seed::new))?;
             for ((role, place), key) in holders.into_iter().zip(pair) {
                 let start = (place * ids.len() + i) * domain.key_bytes();

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use num_traits::{WrappingAdd, WrappingSub};
-
 use super::views::bits;
 use crate::cost::Cost;
 use crate::ctx::{Ctx, Steps};
@@ -78,8 +76,8 @@ fn run<W: RingWord>(lookups: &Lookups<W>, generators: &Generators, key_seed: u8)
             Role::P2 => [l0, l1],
         };
         let domain = Domain::<W>::new(shapes[i].dims()[0]).expect("a domain");
-        let seed = Seed::new([key_seed.wrapping_add(i as u8); 16]);
-        let keys = deal_keys(domain, &table.ids, &seed).expect("deals");
+        let prg = Prg::new(&Seed::new([key_seed; 16]));
+        let keys = deal_keys(domain, &table.ids, &prg, i as u32).expect("deals");
         let keys = Keys::decode(role, domain, ids, &keys[role.index()]).expect("reads");
         (Table::new(k, &shapes[i], components.map(|c| &c[..])).expect("a matrix"), keys)
     };
@@ -205,7 +203,8 @@ fn tables_must_fit_each_other() {
 #[test]
 fn keys_of_another_length_are_refused() {
     let domain = Domain::<u32>::new(100).expect("a domain");
-    let keys = deal_keys(domain, &[1, 99], &Seed::new([1; 16])).expect("deals");
+    let prg = Prg::new(&Seed::new([1; 16]));
+    let keys = deal_keys(domain, &[1, 99], &prg, 0).expect("deals");
     for (role, bytes) in Role::ALL.into_iter().zip(&keys) {
         assert_eq!(bytes.len(), Keys::bytes(domain, 2));
         assert!(Keys::decode(role, domain, 2, bytes).is_ok());
@@ -214,7 +213,7 @@ fn keys_of_another_length_are_refused() {
         assert!(Keys::decode(role, domain, 2, &bytes[1..]).is_err());
         assert!(Keys::decode(role, domain, 2, &[]).is_err());
     }
-    assert!(deal_keys(domain, &[100], &Seed::new([1; 16])).is_err(), "an id outside of the table");
+    assert!(deal_keys(domain, &[100], &prg, 0).is_err(), "an id outside of the table");
 }
 
 // What a server sees together with the client, for every outcome of the generators: the client's keys are fixed, and the
