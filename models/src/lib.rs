@@ -19,6 +19,7 @@ mod files;
 #[cfg(test)]
 mod fuzz;
 pub mod input;
+pub mod lookup;
 pub mod model;
 pub mod plan;
 pub mod quantization;

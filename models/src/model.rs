@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ditto_core::error::Result;
 use ditto_core::nn::{Engine, Scope, Tensor, WeightSource, Weights};
-use ditto_core::session::SecureModel;
+use ditto_core::session::{Input, SecureModel};
 use ditto_core::tensor::Shape;
 use ditto_core::{Ctx, Settings};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::architecture::Architecture;
 use crate::bert::{Bert, bert};
 use crate::config::{BertConfig, ConfigError, Head};
+use crate::lookup::{Embedding, Lookup};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
 pub use crate::request::{Layout, Request};
 
@@ -27,6 +28,9 @@ pub struct ModelSpec {
     pub architecture: Architecture,
     /// Scales, and the network to choose variants for.
     pub settings: Arc<Settings>,
+    /// Who looks tokens up.
+    #[serde(default)]
+    pub embedding: Embedding,
 }
 
 /// BERT in formats `P`.
@@ -48,6 +52,9 @@ impl<P: Formats> SecureModel for BertModel<P> {
     }
     fn settings(&self) -> Arc<Settings> {
         self.spec.settings.clone()
+    }
+    fn input(&self) -> Input {
+        self.spec.embedding.input(&self.spec.architecture)
     }
     fn input_shape(&self, request: &Request) -> Shape {
         Shape::new(&[request.rows(), self.spec.architecture.hidden_size])
@@ -81,10 +88,11 @@ impl ModelSpec {
         dir: &Path,
         plan: Plan,
         settings: Arc<Settings>,
+        lookup: Lookup,
     ) -> std::result::Result<Self, ConfigError> {
         let config = BertConfig::open(dir)?;
         let architecture = Architecture::new(&config, &Head::of_config(&config, dir)?);
-        Ok(Self { plan, architecture, settings })
+        Ok(Self { plan, architecture, settings, embedding: Embedding::new(lookup, &config) })
     }
 
     /// The functions of the plan.

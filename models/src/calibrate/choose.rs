@@ -81,7 +81,7 @@ fn squares(low: f64, high: f64) -> (i32, i32) {
 
 /// Exponents of weights, of their biases, and of normalised rows.
 fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantization) {
-    for entry in &shapes.manifest.0 {
+    for entry in shapes.manifest.0.iter().filter(|e| e.r#use != Use::Table) {
         let Some(layer) = entry.name.strip_suffix("weight") else { continue };
         let lifts = trial.conditions.iter().map(|c| &c.seen);
         let lifts = lifts.filter(|s| s.is_lift() && s.weight.as_deref() == Some(&*entry.name));

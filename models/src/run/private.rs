@@ -3,7 +3,9 @@ use std::time::Instant;
 use ditto_core::cost::Cost;
 use ditto_core::net::Limits;
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Client, Manifest, SecureModel, program, request_cost, share_weights};
+use ditto_core::session::{
+    Client, Input, Manifest, SecureModel, input_bytes, program, request_cost, share_weights,
+};
 use serde::Serialize;
 
 use super::launch::Parties;
@@ -114,13 +116,18 @@ impl Visit for Drive<'_> {
             let (_, _, output) = program(model, request)?;
             progress(Phase::Preprocess(i, n));
             let begun = Instant::now();
-            let seeds = client.begin(batch, &randomness)?;
+            // What is looked up needs no seeds.
+            let values = model.input() == Input::Values;
+            let seeds = values.then(|| client.begin(batch, &randomness)).transpose()?;
             client.ready(batch)?;
             seconds.preprocess += begun.elapsed().as_secs_f64();
 
             progress(Phase::Online(i, n));
             let begun = Instant::now();
-            let y = client.finish::<M>(batch, &seeds, x, &output)?;
+            let y = match seeds {
+                Some(seeds) => client.finish::<M>(batch, &seeds, x, &output)?,
+                None => client.finish_lookup(model, request, batch, &task.ids(i), &randomness, &output)?,
+            };
             seconds.online += begun.elapsed().as_secs_f64();
 
             let reports = client.reports(batch)?;
@@ -131,7 +138,7 @@ impl Visit for Drive<'_> {
                 counted.online += report.online_bytes;
                 counted.offline += report.offline_bytes;
             }
-            counted.online += client.input_bytes::<M>(x);
+            counted.online += input_bytes(model, request)?;
             counted.hops += reports[0].hops.max(reports[1].hops);
             metered += request_cost(model, request)?;
             answers.extend(task.answers(i, y.data()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ditto_core::Settings;
 use ditto_core::net::Link;
-use ditto_core::session::{Floats, Manifest, SecureModel, clear, program};
+use ditto_core::session::{Floats, Manifest, SecureModel, Use, clear, program};
 use ditto_core::tensor::Array;
 use rayon::prelude::*;
 
@@ -13,8 +13,9 @@ use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::config::{BertConfig, Head};
-use crate::embeddings::{BertFloats, Embeddings};
+use crate::embeddings::{BertFloats, Embeddings, rows};
 use crate::input::{Input, Prepared, Preparer};
+use crate::lookup::{Embedding, Lookup};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
 use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
@@ -70,7 +71,7 @@ impl Task {
         let truncated = texts.iter().enumerate().filter(|(_, text)| text.encoded.truncated);
         let architecture = Architecture::new(&config, &head);
         let job = Job {
-            model: ModelSpec { plan, architecture, settings: Arc::default() },
+            model: ModelSpec { plan, architecture, settings: Arc::default(), embedding: Embedding::Client },
             requests: texts.chunks(1).map(request).collect(),
         };
         Ok(Self {
@@ -106,6 +107,25 @@ impl Task {
         Self { lines, ..self }
     }
 
+    /// The same with tokens looked up by the client or by the servers.
+    pub fn with_lookup(mut self, lookup: Lookup) -> Result<Self, RunError> {
+        self.job.model.embedding = Embedding::new(lookup, &BertConfig::open(self.checkpoint.dir())?);
+        Ok(self)
+    }
+
+    /// What the texts of request `i` look up, for each of the tables of words, types and positions.
+    pub fn ids(&self, i: usize) -> Vec<Vec<usize>> {
+        let rows: Vec<_> =
+            self.texts_of(i).iter().flat_map(|text| rows(&text.encoded, &text.masks)).collect();
+        (0..3).map(|table| rows.iter().map(|row| row[table]).collect()).collect()
+    }
+
+    /// The texts of request `i`.
+    fn texts_of(&self, i: usize) -> &[Prepared] {
+        let before: usize = self.job.requests[..i].iter().map(|request| request.tokens.len()).sum();
+        &self.texts[before..][..self.job.requests[i].tokens.len()]
+    }
+
     /// The same under other settings.
     #[must_use]
     pub fn with_settings(self, settings: Arc<Settings>) -> Self {
@@ -138,7 +158,8 @@ impl Task {
         impl Visit for Names<'_> {
             type Out = ditto_core::Result<(HashSet<String>, HashSet<String>)>;
             fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
-                let weights = Manifest::of(model)?.0.into_iter().map(|e| e.name).collect();
+                let weights = Manifest::of(model)?.0.into_iter();
+                let weights = weights.filter(|e| e.r#use != Use::Table).map(|e| e.name).collect();
                 let (program, _, _) = program(model, self.0)?;
                 Ok((weights, program.steps.names().iter().cloned().collect()))
             }
@@ -181,7 +202,6 @@ impl Task {
     /// What the model's output says of the texts of request `i`.
     pub fn answers(&self, i: usize, output: &[f32]) -> Vec<Answer> {
         let architecture = &self.job.model.architecture;
-        let before: usize = self.job.requests[..i].iter().map(|request| request.tokens.len()).sum();
         let mut rest = output;
         let rows = self.job.requests[i].outputs(&architecture.head);
         let read = |(text, rows): (&Prepared, usize)| {
@@ -189,7 +209,7 @@ impl Task {
             rest = others;
             Answer::read(&self.head, &self.tokenizer, text, own)
         };
-        self.texts[before..].iter().zip(rows).map(read).collect()
+        self.texts_of(i).iter().zip(rows).map(read).collect()
     }
 }
 
