@@ -44,6 +44,12 @@ pub fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
 }
 
+/// `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, the approximation of [`gelu`] that GPT-2 was trained with.
+pub fn gelu_tanh(x: f64) -> f64 {
+    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+    0.5 * x * (1.0 + tanh(inner))
+}
+
 /// `1 / (1 + e^-x)`.
 pub fn sigmoid(x: f64) -> f64 {
     let e = exp(-x.abs().min(700.0));

@@ -1,6 +1,6 @@
 //! What a program depends on beside its code and its shapes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct Quantization {
     pub weights: BTreeMap<String, i32>,
     /// What is known of a step's numbers, by the step's path.
     pub steps: BTreeMap<String, StepScale>,
+    /// Weight matrices, by name, whose products want a larger ring, where the model has one for them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub wide: BTreeSet<String>,
 }
 
 /// Scale and range of one step. What is absent is the protocol's own choice.
@@ -61,6 +64,11 @@ impl Quantization {
         self.weights.get(name).copied().unwrap_or_default()
     }
 
+    /// Whether products with a weight want a larger ring.
+    pub fn is_wide(&self, weight: &str) -> bool {
+        self.wide.contains(weight)
+    }
+
     /// Scale and range of a step.
     pub fn step(&self, path: &str) -> StepScale {
         self.steps.get(path).copied().unwrap_or_default()
@@ -77,12 +85,12 @@ const LARGEST: i32 = 24;
 impl Settings {
     /// Refuses settings from a file or the network that no calibration writes.
     pub fn check(&self) -> Result<()> {
-        let Quantization { weights, steps } = &self.quantization;
+        let Quantization { weights, steps, wide } = &self.quantization;
         let refuse = |name: &str, what: &'static str| Err(Error::Setting { name: name.to_owned(), what });
-        if weights.len().max(steps.len()) > MOST_ENTRIES {
+        if weights.len().max(steps.len()).max(wide.len()) > MOST_ENTRIES {
             return refuse("quantization", "has too many entries");
         }
-        if let Some(name) = weights.keys().chain(steps.keys()).find(|n| n.len() > LONGEST_NAME) {
+        if let Some(name) = weights.keys().chain(steps.keys()).chain(wide).find(|n| n.len() > LONGEST_NAME) {
             return refuse(&name.chars().take(64).collect::<String>(), "has too long a name");
         }
         let fits = |n: i32| (-LARGEST..=LARGEST).contains(&n);

@@ -2,8 +2,10 @@
 
 mod array;
 mod layout;
+mod rows;
 mod shape;
 
 pub use array::{Array, Elem, broadcast_zip};
 pub use layout::{Broadcast, Concat, Permute, Reshape, Slice, Structure, SumLast};
+pub use rows::{Gather, RepeatRows, Rows, SumRows};
 pub use shape::Shape;

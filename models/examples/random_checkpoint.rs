@@ -1,13 +1,13 @@
-//! Writes a BERT checkpoint with random weights, to measure what a size costs:
+//! Writes a checkpoint with random weights, to measure what a size costs:
 //! `cargo run --release -p ditto-models --example random_checkpoint -- base checkpoints/bert-base-random`
 
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use ditto_models::config::BertConfig;
-use ditto_models::synthetic::{Synthetic, SyntheticError, SyntheticHead};
+use ditto_models::config::{BertConfig, Gpt2Config};
+use ditto_models::synthetic::{Synthetic, SyntheticError, SyntheticGpt2, SyntheticHead};
 
-/// Write a BERT checkpoint with random weights
+/// Write a checkpoint with random weights
 #[derive(Parser)]
 struct Args {
     /// Which size
@@ -15,28 +15,46 @@ struct Args {
     size: Size,
     /// Directory to write
     dir: PathBuf,
+    /// About what a GPT-2's residual stream comes to hold in one dimension at the first token
+    #[arg(long, value_name = "VALUE")]
+    planted: Option<f32>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Size {
-    /// 2 layers of width 32
+    /// BERT: 2 layers of width 32
     Tiny,
-    /// 6 layers of width 384 (MiniLM-L6)
+    /// BERT: 6 layers of width 384 (MiniLM-L6)
     Minilm,
-    /// 12 layers of width 768
+    /// BERT: 12 layers of width 768
     Base,
-    /// 24 layers of width 1024
+    /// BERT: 24 layers of width 1024
     Large,
+    /// GPT-2: 2 layers of width 32
+    Gpt2Tiny,
+    /// GPT-2: 12 layers of width 768
+    Gpt2,
+    /// GPT-2: 24 layers of width 1024
+    Gpt2Medium,
+    /// GPT-2: 36 layers of width 1280
+    Gpt2Large,
 }
 
 fn main() -> Result<(), SyntheticError> {
     let args = Args::parse();
-    let [layers, width, heads] = match args.size {
-        Size::Tiny => [2, 32, 4],
-        Size::Minilm => [6, 384, 12],
-        Size::Base => [12, 768, 12],
-        Size::Large => [24, 1024, 16],
-    };
+    match args.size {
+        Size::Tiny => bert([2, 32, 4]).write(&args.dir),
+        Size::Minilm => bert([6, 384, 12]).write(&args.dir),
+        Size::Base => bert([12, 768, 12]).write(&args.dir),
+        Size::Large => bert([24, 1024, 16]).write(&args.dir),
+        Size::Gpt2Tiny => gpt2(Gpt2Config::tiny(), args.planted).write(&args.dir),
+        Size::Gpt2 => gpt2(gpt2_config([12, 768, 12]), args.planted).write(&args.dir),
+        Size::Gpt2Medium => gpt2(gpt2_config([24, 1024, 16]), args.planted).write(&args.dir),
+        Size::Gpt2Large => gpt2(gpt2_config([36, 1280, 20]), args.planted).write(&args.dir),
+    }
+}
+
+fn bert([layers, width, heads]: [usize; 3]) -> Synthetic {
     let config = BertConfig {
         num_hidden_layers: layers,
         hidden_size: width,
@@ -45,5 +63,22 @@ fn main() -> Result<(), SyntheticError> {
         max_position_embeddings: 512,
         ..BertConfig::tiny()
     };
-    Synthetic::new(config, SyntheticHead::Embedding, 1).write(&args.dir)
+    Synthetic::new(config, SyntheticHead::Embedding, 1)
+}
+
+fn gpt2_config([layers, width, heads]: [usize; 3]) -> Gpt2Config {
+    Gpt2Config {
+        n_layer: layers,
+        n_embd: width,
+        n_head: heads,
+        n_positions: 1024,
+        vocab_size: 50257,
+        bos_token_id: Some(50256),
+        eos_token_id: Some(50256),
+        ..Gpt2Config::tiny()
+    }
+}
+
+fn gpt2(config: Gpt2Config, planted: Option<f32>) -> SyntheticGpt2 {
+    SyntheticGpt2 { planted, ..SyntheticGpt2::new(config, 1) }
 }

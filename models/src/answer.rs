@@ -1,6 +1,6 @@
 //! What a client makes of the numbers that it receives, as the pipelines of the transformers library do.
 
-mod masks;
+mod candidates;
 mod scores;
 mod span;
 #[cfg(test)]
@@ -9,7 +9,7 @@ mod tokens;
 
 use serde::Serialize;
 
-pub use self::masks::Candidate;
+pub use self::candidates::Candidate;
 pub use self::tokens::Entity;
 use crate::config::{Head, Scores};
 use crate::input::Prepared;
@@ -78,6 +78,16 @@ pub enum Answer {
         #[serde(skip)]
         logits: Vec<f32>,
     },
+    /// Of a text that goes on.
+    Next {
+        /// The text.
+        text: String,
+        /// The most likely tokens after it, best first, as what they add to the text.
+        next: Vec<Candidate>,
+        /// Logits of the vocabulary.
+        #[serde(skip)]
+        logits: Vec<f32>,
+    },
 }
 
 impl Answer {
@@ -122,7 +132,13 @@ impl Answer {
                 }
             }
             Head::MaskedLm => {
-                Self::Masks { text, masks: masks::candidates(tokenizer, masks.len(), output), logits }
+                let rows = output.chunks_exact((output.len() / masks.len().max(1)).max(1)).take(masks.len());
+                let masks = rows.map(|row| candidates::best(row, |id| tokenizer.token(id))).collect();
+                Self::Masks { text, masks, logits }
+            }
+            Head::CausalLm => {
+                let name = |id| tokenizer.token(id).map(|_| tokenizer.decode(&[id]));
+                Self::Next { text, next: candidates::best(output, name), logits }
             }
         }
     }
@@ -134,7 +150,8 @@ impl Answer {
             Self::Label { logits, .. }
             | Self::Entities { logits, .. }
             | Self::Span { logits, .. }
-            | Self::Masks { logits, .. } => logits,
+            | Self::Masks { logits, .. }
+            | Self::Next { logits, .. } => logits,
         }
     }
 }

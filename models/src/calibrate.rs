@@ -146,7 +146,7 @@ pub fn calibrate(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<(Task, Calibration), RunError> {
     // Rows first: the texts may not show them.
-    refuse(&task, &rows::out_of_proportion(&task.checkpoint)?)?;
+    refuse(&task, &rows::out_of_proportion(&task)?)?;
     let reference: Vec<Answer> = task.reference()?;
     let mut task = task.with_settings(Arc::default());
     let before = Trial::run_with(&task, &reference, &|n| progress(1, n))?;

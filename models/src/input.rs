@@ -1,8 +1,8 @@
 //! What a client asks: a text or two, made into tokens for a head.
 
-use crate::config::{BertConfig, Head};
+use crate::config::Head;
 use crate::model::Request;
-use crate::text::{Encoded, TextError, Tokenizer};
+use crate::text::{Encoded, Sizes, TextError, Tokenizer};
 
 /// The token that is to be predicted.
 const MASK: &str = "[MASK]";
@@ -106,10 +106,10 @@ pub struct Preparer<'a> {
 
 impl<'a> Preparer<'a> {
     /// For a checkpoint.
-    pub fn new(tokenizer: &'a Tokenizer, head: &'a Head, config: &BertConfig) -> Self {
+    pub fn new(tokenizer: &'a Tokenizer, head: &'a Head, model: impl Into<Sizes>) -> Self {
         let limit = match head {
             Head::Embedding { max_tokens: Some(tokens), .. } => *tokens,
-            _ => config.max_position_embeddings,
+            _ => model.into().positions,
         };
         Self { tokenizer, head, limit }
     }
@@ -133,6 +133,8 @@ impl<'a> Preparer<'a> {
             (Head::Embedding { .. }, _) => single("embeds texts"),
             (Head::TokenClassification { .. }, _) => single("classifies tokens"),
             (Head::MaskedLm, _) => single("predicts masked tokens"),
+            (Head::CausalLm, Input::Text(text)) => Ok(self.tokenizer.encode_plain(text, self.limit)?),
+            (Head::CausalLm, Input::Pair(..)) => Err(InputError::Pair { does: "continues texts" }),
             (Head::Classification { .. }, Input::Text(text)) => {
                 Ok(self.tokenizer.encode(text, self.limit)?)
             }

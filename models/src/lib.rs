@@ -1,10 +1,10 @@
-//! Models for private inference: BERT in `#[secure_model]`, Hugging Face checkpoints, and what the `ditto` program is
-//! made of.
+//! Models for private inference: BERT and GPT-2 in `#[secure_model]`, Hugging Face checkpoints, and what the
+//! `ditto` program is made of.
 //!
-//! [`bert`] is the model, generic over an engine and a [`plan`]; [`model`] makes it something that parties run;
-//! [`calibrate`] fits number formats to a
-//! checkpoint, [`quantization`] keeps what it found; [`checkpoint`], [`config`], [`text`] and [`embeddings`] read files and prepare inputs; [`run`] plays owner, client and
-//! three parties on one machine.
+//! [`bert`] is a model, generic over an engine and a [`plan`]; [`model`] makes it something that parties run;
+//! [`calibrate`] fits number formats to a checkpoint, [`quantization`] keeps what it found; [`checkpoint`],
+//! [`config`], [`weights`], [`text`] and [`embeddings`] read files and prepare inputs; [`run`] plays owner,
+//! client and three parties on one machine.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod answer;
@@ -28,3 +28,4 @@ mod request;
 pub mod run;
 pub mod synthetic;
 pub mod text;
+pub mod weights;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::bert::{Bert, bert};
-use crate::config::{BertConfig, ConfigError, Head};
+use crate::config::{ConfigError, ModelConfig};
 use crate::lookup::{Embedding, Lookup};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
 pub use crate::request::{Layout, Request};
@@ -90,8 +90,8 @@ impl ModelSpec {
         settings: Arc<Settings>,
         lookup: Lookup,
     ) -> std::result::Result<Self, ConfigError> {
-        let config = BertConfig::open(dir)?;
-        let architecture = Architecture::new(&config, &Head::of_config(&config, dir)?);
+        let config = ModelConfig::open(dir)?;
+        let architecture = Architecture::new(&config, &config.head(dir)?);
         Ok(Self { plan, architecture, settings, embedding: Embedding::new(lookup, &config) })
     }
 

@@ -25,6 +25,14 @@ pub trait Formats: Copy + Send + Sync + 'static {
     type Value: Fixed;
     /// What the client shares: summed embeddings.
     type Input: Fixed<Ring = Self::Ring>;
+    /// The residual stream of a model that normalises before its layers, which sums the outputs of all of them.
+    type Residual: Fixed;
+    /// Activations before a layer whose products do not fit `Ring`.
+    type WideAct: Fixed;
+    /// That layer's weight matrix.
+    type WideWeight: Fixed<Ring = <Self::WideAct as Fixed>::Ring>;
+    /// That layer's bias.
+    type WideBias: Fixed<Ring = <Self::WideAct as Fixed>::Ring>;
 }
 
 /// A mean over tokens, before it is scaled to length 1.
@@ -45,6 +53,10 @@ impl<const A: u32, const W: u32> Formats for Narrow<A, W> {
     type Gain = Fx<32, A>;
     type Value = Fx<48, A>;
     type Input = Fx<32, 16>;
+    type Residual = Fx<48, 12>;
+    type WideAct = Fx<48, A>;
+    type WideWeight = Fx<48, W>;
+    type WideBias = Fx<48, 16>;
 }
 
 /// Everything in Z_2^64 with `F` fractional bits, as in the systems that Ditto is compared with.
@@ -59,6 +71,10 @@ impl<const F: u32> Formats for Uniform<F> {
     type Gain = Fx<64, F>;
     type Value = Fx<64, F>;
     type Input = Fx<64, F>;
+    type Residual = Fx<64, F>;
+    type WideAct = Fx<64, F>;
+    type WideWeight = Fx<64, F>;
+    type WideBias = Fx<64, F>;
 }
 
 /// Name of a plan.

@@ -1,7 +1,9 @@
-//! From text to tokens, with the checkpoint's own `tokenizer.json`.
+//! From text to tokens and back, with the checkpoint's own `tokenizer.json`.
 
+pub(crate) mod bytes;
 mod encoded;
 mod error;
+mod stream;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,7 +15,8 @@ use serde_json::{Map, Value};
 
 pub use self::encoded::{Encoded, Origin, excerpt};
 pub use self::error::TextError;
-use crate::config::BertConfig;
+pub use self::stream::Stream;
+use crate::config::{BertConfig, Gpt2Config, ModelConfig};
 use crate::files::{self, FileError};
 
 /// The file of the tokenizer.
@@ -26,12 +29,40 @@ const MAX_FILE: u64 = 128 << 20;
 /// The most bytes of a text. At most 2^16 tokens of it would be used.
 const MAX_TEXT: usize = 1 << 20;
 
-/// What the model can take.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    vocab: usize,
-    types: usize,
-    positions: usize,
+/// What a model can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Tokens in its vocabulary.
+    pub vocab: usize,
+    /// Types of tokens.
+    pub types: usize,
+    /// Its longest text in tokens.
+    pub positions: usize,
+}
+
+impl From<&BertConfig> for Sizes {
+    fn from(config: &BertConfig) -> Self {
+        Self {
+            vocab: config.vocab_size,
+            types: config.type_vocab_size,
+            positions: config.max_position_embeddings,
+        }
+    }
+}
+
+impl From<&Gpt2Config> for Sizes {
+    fn from(config: &Gpt2Config) -> Self {
+        Self { vocab: config.vocab_size, types: 1, positions: config.n_positions }
+    }
+}
+
+impl From<&ModelConfig> for Sizes {
+    fn from(config: &ModelConfig) -> Self {
+        match config {
+            ModelConfig::Bert(config) => config.into(),
+            ModelConfig::Gpt2(config) => config.into(),
+        }
+    }
 }
 
 /// The tokenizer of a checkpoint.
@@ -41,6 +72,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// The end that truncation cuts off.
     direction: TruncationDirection,
+    /// Whether tokens are bytes in disguise.
+    byte_level: bool,
     /// The model's sizes, once [`Tokenizer::for_model`] was called.
     model: Option<Sizes>,
 }
@@ -65,7 +98,9 @@ impl Tokenizer {
             }
         };
         match fence(|| load(&content)) {
-            Ok((inner, direction)) => Ok(Self { file, inner, direction, model: None }),
+            Ok(Loaded { inner, direction, byte_level }) => {
+                Ok(Self { file, inner, direction, byte_level, model: None })
+            }
             Err(source) => Err(TextError::Malformed { file, source }),
         }
     }
@@ -75,18 +110,24 @@ impl Tokenizer {
     /// # Errors
     ///
     /// When there is a token whose id is not below the model's `vocab_size`.
-    pub fn for_model(mut self, config: &BertConfig) -> Result<Self, TextError> {
+    pub fn for_model(mut self, model: impl Into<Sizes>) -> Result<Self, TextError> {
+        let sizes = model.into();
         let highest = self.inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id);
-        if let Some((token, id)) = highest.filter(|(_, id)| *id as usize >= config.vocab_size) {
-            let vocab_size = config.vocab_size;
-            return Err(TextError::Vocabulary { file: self.file, token, id, vocab_size });
+        if let Some((token, id)) = highest.filter(|(_, id)| *id as usize >= sizes.vocab) {
+            return Err(TextError::Vocabulary { file: self.file, token, id, vocab_size: sizes.vocab });
         }
-        self.model = Some(Sizes {
-            vocab: config.vocab_size,
-            types: config.type_vocab_size,
-            positions: config.max_position_embeddings,
-        });
+        self.model = Some(sizes);
         Ok(self)
+    }
+
+    /// Checks that tokens are bytes in disguise, as GPT-2 has them: only such can be turned back into text
+    /// ([`Tokenizer::decode`], [`Stream`]).
+    ///
+    /// # Errors
+    ///
+    /// Where the decoder of the file is no `ByteLevel`.
+    pub fn for_generation(self) -> Result<Self, TextError> {
+        if self.byte_level { Ok(self) } else { Err(TextError::NotByteLevel { file: self.file }) }
     }
 
     /// The id of a token such as `[PAD]`, if the vocabulary has it.
@@ -137,6 +178,31 @@ impl Tokenizer {
         self.finish(question, Some(context), max_tokens, TruncationStrategy::OnlySecond)
     }
 
+    /// Turns a text into at most `max_tokens` tokens as [`Tokenizer::encode`], but without special tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn encode_plain(&self, text: &str, max_tokens: usize) -> Result<Encoded, TextError> {
+        let encoding = self.pieces(text)?;
+        self.finish_plain(encoding, max_tokens)
+    }
+
+    /// Turns the whole of a text into tokens, without special ones: nothing is cut off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`], and for a text of more than `max_tokens` tokens, or more than the model has
+    /// positions.
+    pub fn encode_whole(&self, text: &str, max_tokens: usize) -> Result<Encoded, TextError> {
+        let encoding = self.pieces(text)?;
+        let (tokens, max_tokens) = (encoding.len(), self.limit(max_tokens));
+        if tokens > max_tokens {
+            return Err(TextError::TooLong { tokens, max_tokens });
+        }
+        self.finish_plain(encoding, max_tokens)
+    }
+
     /// The tokens of a text alone.
     fn pieces(&self, text: &str) -> Result<Encoding, TextError> {
         if text.len() > MAX_TEXT {
@@ -151,6 +217,24 @@ impl Tokenizer {
         Ok(encoding)
     }
 
+    /// A limit on tokens, or the model's own where that is lower.
+    fn limit(&self, max_tokens: usize) -> usize {
+        self.model.map_or(max_tokens, |model| max_tokens.min(model.positions))
+    }
+
+    /// Truncates, and adds no special tokens.
+    fn finish_plain(&self, mut encoding: Encoding, max_tokens: usize) -> Result<Encoded, TextError> {
+        let max_tokens = self.limit(max_tokens);
+        if max_tokens == 0 {
+            return Err(TextError::LimitTooSmall { max_tokens, special: 0 });
+        }
+        let truncated = encoding.len() > max_tokens;
+        encoding.truncate(max_tokens, 0, self.direction);
+        let encoded = Encoded::new(&encoding, truncated);
+        self.check(&encoded, max_tokens)?;
+        Ok(encoded)
+    }
+
     /// Truncates, and adds the special tokens. The library would do both in one step, but only with
     /// a limit that is set on the tokenizer as a whole, not for a call.
     fn finish(
@@ -161,7 +245,7 @@ impl Tokenizer {
         strategy: TruncationStrategy,
     ) -> Result<Encoded, TextError> {
         let failed = |source| TextError::Encode { source };
-        let max_tokens = self.model.map_or(max_tokens, |model| max_tokens.min(model.positions));
+        let max_tokens = self.limit(max_tokens);
         let texts = 1 + usize::from(second.is_some());
         let special = self.inner.get_post_processor().map_or(0, |p| p.added_tokens(second.is_some()));
         if max_tokens < special + texts {
@@ -206,8 +290,15 @@ impl Tokenizer {
     }
 }
 
+/// What is used of a file.
+struct Loaded {
+    inner: tokenizers::Tokenizer,
+    direction: TruncationDirection,
+    byte_level: bool,
+}
+
 /// Builds the library's tokenizer from the content of a file, without what is not used of it.
-fn load(content: &[u8]) -> tokenizers::Result<(tokenizers::Tokenizer, TruncationDirection)> {
+fn load(content: &[u8]) -> tokenizers::Result<Loaded> {
     let mut fields: Map<String, Value> = serde_json::from_slice(content)?;
     let direction =
         match fields.remove("truncation").and_then(|mut params| Some(params.get_mut("direction")?.take())) {
@@ -215,10 +306,13 @@ fn load(content: &[u8]) -> tokenizers::Result<(tokenizers::Tokenizer, Truncation
             None => TruncationDirection::default(),
         };
     fields.remove("padding");
-    // Tokens are never turned back into text, and the library panics on a malformed decoder.
-    fields.remove("decoder");
+    // Bytes are turned back into text here, one token at a time, and the library panics on a malformed
+    // decoder.
+    let decoder = fields.remove("decoder");
+    let byte_level =
+        decoder.is_some_and(|decoder| decoder.get("type").is_some_and(|kind| kind == "ByteLevel"));
     let inner = tokenizers::Tokenizer::from_bytes(serde_json::to_vec(&fields)?)?;
-    Ok((inner, direction))
+    Ok(Loaded { inner, direction, byte_level })
 }
 
 /// Runs the library, and makes an error of a panic in it: it trusts `tokenizer.json` in places, such

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share, linear};
 use crate::nn::{Activation, Engine, Pointwise, Softmax, puma_gelu};
-use crate::tensor::{Array, Broadcast, Concat, Permute, Shape, Structure, SumLast, broadcast_zip};
+use crate::tensor::{Array, Broadcast, Concat, Permute, Rows, Shape, Structure, SumLast, broadcast_zip};
 
 /// Reads a model in f32: what PyTorch would compute.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Share for Array<f32> {
 }
 
 /// Maps each row of the last axis.
-fn rows(x: &Array<f32>, f: impl Fn(&mut [f32])) -> Result<Array<f32>> {
+fn each_row(x: &Array<f32>, f: impl Fn(&mut [f32])) -> Result<Array<f32>> {
     let n = x.shape().last().max(1);
     let mut data = x.data().to_vec();
     data.chunks_mut(n).for_each(f);
@@ -101,13 +101,14 @@ impl Engine for Clear {
     fn softmax_attend<R: Ring, V: Ring, T: Ring>(
         _: &Ctx<'_, Self>,
         kind: Softmax,
+        rows: &Rows,
         scores: &Array<f32>,
         _: u32,
         values: &Array<f32>,
         _: u32,
         _: u32,
     ) -> Result<Array<f32>> {
-        let p = rows(scores, |row| {
+        let weigh = |row: &mut [f32]| {
             let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let clip = -(Softmax::CLIP as f32);
             row.iter_mut().for_each(|v| match kind {
@@ -117,8 +118,11 @@ impl Engine for Clear {
             });
             let sum: f32 = row.iter().sum();
             row.iter_mut().for_each(|v| *v /= sum);
-        })?;
-        Bilinear::MatMul.apply_f32(&p, values)
+        };
+        let p = each_row(scores, |axis| rows.ranges().for_each(|row| weigh(&mut axis[row])))?;
+        let whole = scores.shape().rank() == values.shape().rank();
+        let mix = if whole { Bilinear::MatMul } else { Bilinear::CausalMix { queries: rows.count() } };
+        mix.apply_f32(&p, values)
     }
     fn standardize<R: Ring, T: Ring>(
         _: &Ctx<'_, Self>,
@@ -127,7 +131,7 @@ impl Engine for Clear {
         epsilon: f64,
         _: u32,
     ) -> Result<Array<f32>> {
-        rows(x, |row| {
+        each_row(x, |row| {
             let n = row.len() as f64;
             let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
             let variance = row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
@@ -171,6 +175,12 @@ impl Engine for Clear {
         let tops = rows.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
         Array::new(x.shape().with_last(1), tops)
     }
+    fn argmax<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {
+        let rows = x.data().chunks(x.shape().last().max(1));
+        let first = |best: (usize, f32), (i, &v): (usize, &f32)| if v > best.1 { (i, v) } else { best };
+        let indices = rows.map(|row| row.iter().enumerate().fold((0, f32::NEG_INFINITY), first).0 as f32);
+        Array::new(x.shape().with_last(1), indices.collect())
+    }
     fn pointwise<R: Ring, T: Ring>(
         _: &Ctx<'_, Self>,
         function: &Pointwise,
@@ -188,7 +198,7 @@ impl Engine for Clear {
         sum.map(|v| v / n as f32).reshape([1, d])
     }
     fn normalize<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, _: u32, _: u32) -> Result<Array<f32>> {
-        rows(x, |row| {
+        each_row(x, |row| {
             let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
             row.iter_mut().for_each(|v| *v /= length);
         })

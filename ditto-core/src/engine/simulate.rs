@@ -376,8 +376,8 @@ impl Primitives for Simulate {
         let origin = match op {
             Bilinear::Elementwise if own(y) && !own(x) => y.origin.clone(),
             Bilinear::Elementwise => either(x, y),
-            Bilinear::MatMul => sum(either(y, x)),
-            Bilinear::MatMulTransposed | Bilinear::RowDot => sum(either(x, y)),
+            Bilinear::MatMul | Bilinear::CausalMix { .. } => sum(either(y, x)),
+            Bilinear::MatMulTransposed | Bilinear::CausalScores | Bilinear::RowDot => sum(either(x, y)),
         };
         Ok(Simulated::new(z, x.k).from(origin))
     }

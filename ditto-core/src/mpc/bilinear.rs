@@ -1,4 +1,6 @@
-//! Products of two sharings: elements, batches of matrices, rows with rows.
+//! Products of two sharings: elements, batches of matrices, rows with rows, and what causal attention needs of them.
+
+mod causal;
 
 use super::dealer::Preprocess;
 use super::online::Evaluator;
@@ -10,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernel;
 use crate::ring::Word;
 use crate::tensor::{Array, Elem, Shape, broadcast_zip};
+use causal::Causal;
 
 /// A map that is linear in each of two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,15 @@ pub enum Bilinear {
     MatMulTransposed,
     /// Inner product of corresponding rows: [.., n] x [.., n] to [..].
     RowDot,
+    /// Scores of causal attention: queries [.., q, d] with keys [.., n, d], of which each query sees those up to its own,
+    /// the last q being theirs. The rows of [`Rows::causal`](crate::tensor::Rows::causal) lie side by side on the last
+    /// axis; what is masked is not computed.
+    CausalScores,
+    /// Such rows, as weights of values [.., n, d], to [.., queries, d].
+    CausalMix {
+        /// Number of rows.
+        queries: usize,
+    },
 }
 
 /// Extents of a batch of matrix products.
@@ -39,6 +51,8 @@ impl Bilinear {
             Self::Elementwise => "elementwise product",
             Self::MatMul | Self::MatMulTransposed => "matrix product",
             Self::RowDot => "inner product of rows",
+            Self::CausalScores => "causal scores",
+            Self::CausalMix { .. } => "causal weighting",
         }
     }
 
@@ -61,6 +75,8 @@ impl Bilinear {
             Self::MatMul | Self::MatMulTransposed => Ok(self.batch(x, y)?.out),
             Self::RowDot if x == y && x.rank() > 0 => Ok(Shape::new(&x.dims()[..x.rank() - 1])),
             Self::RowDot => Err(Error::shape(self.name(), x, y)),
+            Self::CausalScores => Ok(Causal::of_queries(self.name(), x, y)?.scores()),
+            Self::CausalMix { queries } => Ok(Causal::of_weights(self.name(), queries, x, y)?.mixed()),
         }
     }
 
@@ -70,20 +86,25 @@ impl Bilinear {
             Self::Elementwise => self.shape(x, y)?.len() as u64,
             Self::MatMul | Self::MatMulTransposed => self.shape(x, y)?.len() as u64 * x.last() as u64,
             Self::RowDot => x.len() as u64,
+            Self::CausalScores => self.shape(x, y)?.len() as u64 * x.last() as u64,
+            Self::CausalMix { .. } => {
+                self.shape(x, y)?;
+                x.len() as u64 * y.last() as u64
+            }
         })
     }
 
     /// The product in Z_{2^k}.
-    pub(crate) fn apply<W: Word + Elem>(self, k: u32, x: &Array<W>, y: &Array<W>) -> Result<Array<W>> {
+    pub(crate) fn apply<W: Word + Elem>(self, width: u32, x: &Array<W>, y: &Array<W>) -> Result<Array<W>> {
         match self {
-            Self::Elementwise => broadcast_zip(x, y, self.name(), |a, b| a.wrapping_mul(&b).low(k)),
+            Self::Elementwise => broadcast_zip(x, y, self.name(), |a, b| a.wrapping_mul(&b).low(width)),
             Self::MatMul | Self::MatMulTransposed => {
                 let s = self.batch(x.shape(), y.shape())?;
                 let mut out = vec![W::default(); s.out.len()];
                 if self == Self::MatMul {
-                    kernel::batched_matmul(k, s.count, s.m, s.k, s.n, x.data(), y.data(), &mut out);
+                    kernel::batched_matmul(width, s.count, s.m, s.k, s.n, x.data(), y.data(), &mut out);
                 } else {
-                    kernel::batched_matmul_bt(k, s.count, s.m, s.k, s.n, x.data(), y.data(), &mut out);
+                    kernel::batched_matmul_bt(width, s.count, s.m, s.k, s.n, x.data(), y.data(), &mut out);
                 }
                 Array::new(s.out, out)
             }
@@ -93,10 +114,24 @@ impl Bilinear {
                 let dot = |r: usize| {
                     let row = r * n..(r + 1) * n;
                     let terms = x.data()[row.clone()].iter().zip(&y.data()[row]);
-                    terms.fold(W::default(), |s, (a, b)| s.wrapping_add(&a.wrapping_mul(b))).low(k)
+                    terms.fold(W::default(), |s, (a, b)| s.wrapping_add(&a.wrapping_mul(b))).low(width)
                 };
                 let data = (0..shape.len()).map(dot).collect();
                 Array::new(shape, data)
+            }
+            Self::CausalScores => {
+                let causal = Causal::of_queries(self.name(), x.shape(), y.shape())?;
+                causal.score(x, y, |[m, k, n], a, b, c| {
+                    kernel::matmul_bt(width, m, k, n, a, b, c);
+                    Ok(())
+                })
+            }
+            Self::CausalMix { queries } => {
+                let causal = Causal::of_weights(self.name(), queries, x.shape(), y.shape())?;
+                causal.mix(x, y, |[m, k, n], a, b, c| {
+                    kernel::matmul(width, m, k, n, a, b, c);
+                    Ok(())
+                })
             }
         }
     }
@@ -129,8 +164,27 @@ impl Bilinear {
                 }
                 Array::new(s.out, out)
             }
+            Self::CausalScores => {
+                let causal = Causal::of_queries(self.name(), x.shape(), y.shape())?;
+                causal.score(x, y, |[m, k, n], a, b, c| {
+                    put(&view(a, m, k)?.dot(&view(b, n, k)?.t()), c);
+                    Ok(())
+                })
+            }
+            Self::CausalMix { queries } => {
+                let causal = Causal::of_weights(self.name(), queries, x.shape(), y.shape())?;
+                causal.mix(x, y, |[m, k, n], a, b, c| {
+                    put(&view(a, m, k)?.dot(&view(b, k, n)?), c);
+                    Ok(())
+                })
+            }
         }
     }
+}
+
+/// Writes a matrix down row by row.
+fn put(from: &ndarray::Array2<f32>, to: &mut [f32]) {
+    to.iter_mut().zip(from.iter()).for_each(|(to, &v)| *to = v);
 }
 
 fn view(data: &[f32], rows: usize, columns: usize) -> Result<ndarray::ArrayView2<'_, f32>> {
@@ -157,7 +211,7 @@ pub(crate) fn work<W: Word>(op: Bilinear, x: &Shape, y: &Shape, k: u32) -> Resul
             work.helper(Kind::Step, products).online(Kind::Step, 2 * products)
         }
         // The right operand is packed for each product.
-        Bilinear::MatMul | Bilinear::MatMulTransposed => work
+        _ => work
             .helper(Kind::multiply(k), products)
             .helper_passes::<W>(1, y.len())
             .online(Kind::multiply(k), 2 * products)

@@ -91,6 +91,23 @@ pub fn max_last<E: Engine, T: Fixed>(ctx: &Ctx<'_, E>, x: &Tensor<E, T>) -> Resu
     Ok(Tensor::with_exponent(E::max_last(ctx, &x.repr)?, x.exponent))
 }
 
+/// The index of the largest element along the last axis, whose extent becomes 1; of a product or a tensor. PyTorch:
+/// `x.argmax(-1, keepdim=True)`.
+///
+/// # Error
+/// Numbers are rounded to multiples of 2^-10 before they are compared, so the index is that of an element within 2^-9 of
+/// the largest.
+/// # Cost
+/// Levels as [`max_last`], in the ring that rounding leaves.
+pub fn argmax<E: Engine, X: Unscaled<E>, T: Fixed>(ctx: &Ctx<'_, E>, x: &X) -> Result<Tensor<E, T>> {
+    let fraction = effective("argmax", X::FRACTION, x.exponent())?;
+    let drop = fraction.saturating_sub(ARGMAX_FRACTION);
+    Ok(Tensor::new(E::argmax::<X::Ring, T::Ring>(ctx, &x.sum(ctx)?, drop, T::F)?))
+}
+
+/// Fractional bits of numbers that [`argmax`] compares.
+const ARGMAX_FRACTION: u32 = 10;
+
 /// The maximum over the first axis of [n, d], as [1, d]: max-pooling of tokens. PyTorch: `x.amax(0, keepdim=True)`.
 ///
 /// # Cost

@@ -1,5 +1,6 @@
 //! Functions composed of protocols, for every engine that has them. Widths are run-time values here.
 
+mod argmax;
 mod attention;
 mod choice;
 pub(crate) mod inverse;
@@ -10,6 +11,7 @@ mod puma_gelu;
 mod stack;
 mod truncate;
 
+pub(crate) use argmax::argmax;
 pub(crate) use attention::softmax_attend;
 pub(crate) use choice::{greater, relu, select};
 pub(crate) use norm::{mean_rows, normalize, standardize};

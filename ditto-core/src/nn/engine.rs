@@ -7,6 +7,7 @@ use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share};
 use crate::primitives::Primitives;
 use crate::public_math::power_of_two;
+use crate::tensor::Rows;
 
 /// Functions that models use between linear layers.
 ///
@@ -16,6 +17,8 @@ use crate::public_math::power_of_two;
 pub enum Activation {
     /// `x Phi(x)`.
     Gelu,
+    /// GeLU's approximation `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, which GPT-2 has.
+    GeluTanh,
     /// `0.125 x^2 + 0.25 x + 0.5`, Ditto's replacement of GeLU; wants a model distilled for it.
     Quad,
     /// Hyperbolic tangent.
@@ -92,10 +95,13 @@ pub trait Engine: Sized + Sync + 'static {
     -> Result<Self::Repr<T>>;
     /// `x 2^up` in a larger ring.
     fn upcast<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>, up: u32) -> Result<Self::Repr<T>>;
-    /// `softmax(scores) values` for scores [.., q, n] and values [.., n, d].
+    /// `softmax(scores) values` for scores [.., q, n], or rows of their own lengths [.., extent], and values [.., n, d].
+    // Scores and values each come with their fraction.
+    #[allow(clippy::too_many_arguments)]
     fn softmax_attend<R: Ring, V: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         kind: Softmax,
+        rows: &Rows,
         scores: &Self::Sum<R>,
         scores_fraction: u32,
         values: &Self::Repr<V>,
@@ -131,6 +137,14 @@ pub trait Engine: Sized + Sync + 'static {
     fn relu<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Sum<R>, drop: u32) -> Result<Self::Repr<T>>;
     /// The maximum along the last axis, whose extent becomes 1.
     fn max_last<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>) -> Result<Self::Repr<R>>;
+    /// The index of the largest element along the last axis, whose extent becomes 1, at `out_fraction`; elements are
+    /// compared without their lowest `drop` bits.
+    fn argmax<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        x: &Self::Sum<R>,
+        drop: u32,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>>;
     /// An author's pointwise function of a sum.
     fn pointwise<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -215,6 +229,7 @@ impl<P: Primitives> Engine for P {
     fn softmax_attend<R: Ring, V: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         kind: Softmax,
+        rows: &Rows,
         scores: &Self::Sum<R>,
         scores_fraction: u32,
         values: &Self::Repr<V>,
@@ -224,7 +239,7 @@ impl<P: Primitives> Engine for P {
         let scores = compose::Fractional { share: scores, fraction: scores_fraction };
         let values = compose::Fractional { share: values, fraction: values_fraction };
         let out = compose::Format { fraction: out_fraction, width: T::K };
-        compose::softmax_attend::<P, _, _, _>(ctx, kind, scores, values, out)
+        compose::softmax_attend::<P, _, _, _>(ctx, kind, rows, scores, values, out)
     }
     fn standardize<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -259,7 +274,16 @@ impl<P: Primitives> Engine for P {
         compose::relu::<P, _, _>(ctx, x, drop, T::K)
     }
     fn max_last<R: Ring>(ctx: &Ctx<'_, Self>, x: &Self::Repr<R>) -> Result<Self::Repr<R>> {
-        compose::maximum::row_max::<P, _>(ctx, x)
+        compose::maximum::row_max::<P, _>(ctx, x, &Rows::whole(x.shape().last()))
+    }
+    fn argmax<R: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        x: &Self::Sum<R>,
+        drop: u32,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>> {
+        let out = compose::Format { fraction: out_fraction, width: T::K };
+        compose::argmax::<P, _, _>(ctx, x, drop, out)
     }
     fn pointwise<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,

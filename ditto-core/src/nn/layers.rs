@@ -5,11 +5,11 @@ use crate::error::Result;
 use crate::fixed::Fixed;
 use crate::tensor::Shape;
 
-/// Weights of `x W + b`: the matrix in format `W`, the bias in format `B`.
+/// Weights of `x W + b`: the matrix in format `W`, the bias, if there is one, in format `B`.
 pub struct Linear<E: Engine, W: Fixed, B: Fixed> {
     pub(crate) weight: E::Weight<W::Ring>,
     pub(crate) exponent: i32,
-    pub(crate) bias: Tensor<E, B>,
+    pub(crate) bias: Option<Tensor<E, B>>,
 }
 
 /// Shape of a linear layer, and a public factor folded into its weights.
@@ -21,18 +21,26 @@ pub struct LinearShape {
     pub outputs: usize,
     /// Factor of weight and bias (1 / sqrt(d) of attention, for example).
     pub scale: f64,
+    /// Whether there is a bias.
+    pub bias: bool,
 }
 
 impl LinearShape {
-    /// Without a factor.
+    /// Without a factor, with a bias.
     pub fn new(inputs: usize, outputs: usize) -> Self {
-        Self { inputs, outputs, scale: 1.0 }
+        Self { inputs, outputs, scale: 1.0, bias: true }
     }
 
     /// With the factor `scale`.
     #[must_use]
     pub fn scaled(self, scale: f64) -> Self {
         Self { scale, ..self }
+    }
+
+    /// Without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Self { bias: false, ..self }
     }
 }
 
@@ -42,7 +50,8 @@ impl<E: Engine, W: Fixed, B: Fixed> Weights<E> for Linear<E, W, B> {
         let source = scope.source();
         let (weight, exponent) =
             source.matrix::<W>(&scope.name("weight"), shape.inputs, shape.outputs, shape.scale)?;
-        let bias = source.tensor::<B>(&scope.name("bias"), &Shape::new(&[shape.outputs]), shape.scale)?;
+        let bias = || source.tensor::<B>(&scope.name("bias"), &Shape::new(&[shape.outputs]), shape.scale);
+        let bias = if shape.bias { Some(bias()?) } else { None };
         Ok(Self { weight, exponent, bias })
     }
 }

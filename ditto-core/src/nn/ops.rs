@@ -7,6 +7,7 @@ use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, Narrow, Widen};
 use crate::mpc::{Bilinear, Share};
+use crate::tensor::{Rows, Shape};
 
 pub(super) fn same_exponent(op: &'static str, lhs: i32, rhs: i32) -> Result<i32> {
     if lhs == rhs { Ok(lhs) } else { Err(Error::Exponent { op, lhs, rhs }) }
@@ -113,7 +114,7 @@ pub fn matmul_t<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>>(
     bilinear(ctx, Bilinear::MatMulTransposed, x, y)
 }
 
-/// `x W + b`, un-rescaled. PyTorch: `nn.Linear`.
+/// `x W + b`, or `x W` of a layer without bias, un-rescaled. PyTorch: `nn.Linear`.
 pub fn linear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, C: Fixed<Ring = A::Ring>>(
     ctx: &Ctx<'_, E>,
     x: &Tensor<E, A>,
@@ -121,7 +122,10 @@ pub fn linear<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, C: Fixed<Ring = A::
 ) -> Result<Product<E, A, B>> {
     let exponent = sum_of_exponents("linear", x.exponent, w.exponent)?;
     let product = Product::<E, A, B>::new(E::linear(ctx, &x.repr, &w.weight)?, exponent);
-    product.plus_tensor(ctx, &w.bias)
+    match &w.bias {
+        Some(bias) => product.plus_tensor(ctx, bias),
+        None => Ok(product),
+    }
 }
 
 /// DownCast to a smaller ring with at most as many fractional bits. Local and free; within 1.5 ulp of the result.
@@ -158,11 +162,42 @@ pub fn softmax_attend<E: Engine, S: Unscaled<E>, V: Fixed, T: Fixed>(
     scores: &S,
     values: &Tensor<E, V>,
 ) -> Result<Tensor<E, T>> {
+    attend_rows(ctx, kind, &Rows::whole(scores.shape().last()), scores, values)
+}
+
+/// Causal attention: `softmax(q k^T) v` for queries [.., q, d], keys and values [.., n, d], where the queries are those of
+/// the last q tokens and each sees the tokens up to its own. What is masked is not computed.
+///
+/// PyTorch: `scaled_dot_product_attention(q, k, v, is_causal=True)` with the scale folded into the queries.
+///
+/// # Cost
+/// That of a product and of [`softmax_attend`] with n keys, for q (n - q) + q (q + 1) / 2 scores instead of q n.
+pub fn causal_attend<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, V: Fixed, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    kind: Softmax,
+    queries: &Tensor<E, A>,
+    keys: &Tensor<E, B>,
+    values: &Tensor<E, V>,
+) -> Result<Tensor<E, T>> {
+    let scores = bilinear(&ctx.step("scores")?, Bilinear::CausalScores, queries, keys)?;
+    let tokens = |shape: &Shape| shape.dims()[shape.rank() - 2];
+    let (q, n) = (tokens(queries.shape()), tokens(keys.shape()));
+    attend_rows(ctx, kind, &Rows::causal(n - q, q), &scores, values)
+}
+
+fn attend_rows<E: Engine, S: Unscaled<E>, V: Fixed, T: Fixed>(
+    ctx: &Ctx<'_, E>,
+    kind: Softmax,
+    rows: &Rows,
+    scores: &S,
+    values: &Tensor<E, V>,
+) -> Result<Tensor<E, T>> {
     let fraction = effective("softmax", S::FRACTION, scores.exponent())?;
     let exponent = ctx.scale().exponent;
     let out = E::softmax_attend::<S::Ring, V::Ring, T::Ring>(
         ctx,
         kind,
+        rows,
         &scores.sum(ctx)?,
         fraction,
         &values.repr,
@@ -179,6 +214,15 @@ pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>,
     w: &LayerNorm<E, G, C>,
 ) -> Result<Tensor<E, T>> {
     use super::Rescale;
+    layer_norm_product(ctx, x, w)?.rescale(ctx, "rescale")
+}
+
+/// [`layer_norm`] before its result is rescaled, for a model that goes on with it in one of several formats.
+pub fn layer_norm_product<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>>(
+    ctx: &Ctx<'_, E>,
+    x: &X,
+    w: &LayerNorm<E, G, C>,
+) -> Result<Product<E, G, G>> {
     let fraction = effective("layer_norm", X::FRACTION, x.exponent())?;
     let standard = ctx.step("standardize")?;
     let exponent = standard.scale().exponent;
@@ -190,7 +234,7 @@ pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>,
         effective("layer_norm", G::F, exponent)?,
     )?;
     let rows = Tensor::<E, G>::with_exponent(rows, exponent);
-    mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)?.rescale(ctx, "rescale")
+    mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)
 }
 
 /// A ready-made function; see [`Activation`].

@@ -408,6 +408,7 @@ fn ready(name: &str, function: fn(f64) -> f64) -> Pointwise {
 }
 
 static GELU: LazyLock<Pointwise> = LazyLock::new(|| ready("gelu", public_math::gelu));
+static GELU_TANH: LazyLock<Pointwise> = LazyLock::new(|| ready("gelu_tanh", public_math::gelu_tanh));
 static TANH: LazyLock<Pointwise> = LazyLock::new(|| ready("tanh", public_math::tanh));
 static SILU: LazyLock<Pointwise> = LazyLock::new(|| ready("silu", public_math::silu));
 static SIGMOID: LazyLock<Pointwise> = LazyLock::new(|| ready("sigmoid", public_math::sigmoid));
@@ -417,6 +418,7 @@ impl Activation {
     pub fn pointwise(self) -> Option<&'static Pointwise> {
         match self {
             Self::Gelu => Some(&GELU),
+            Self::GeluTanh => Some(&GELU_TANH),
             Self::Tanh => Some(&TANH),
             Self::Silu => Some(&SILU),
             Self::Sigmoid => Some(&SIGMOID),

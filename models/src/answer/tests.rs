@@ -1,10 +1,10 @@
 use tempfile::TempDir;
 
 use super::Answer;
-use crate::config::{BertConfig, Head, Scores};
+use crate::config::{BertConfig, Gpt2Config, Head, Scores};
 use crate::input::{Input, InputError, Prepared, Preparer};
 use crate::model::Request;
-use crate::synthetic::{Synthetic, SyntheticHead};
+use crate::synthetic::{Synthetic, SyntheticGpt2, SyntheticHead};
 use crate::text::Tokenizer;
 
 fn tokenizer() -> Tokenizer {
@@ -129,6 +129,33 @@ fn predicts_each_mask_by_itself() {
     assert!((masks[1][0].score - 320.0 / 639.0).abs() < 1e-6);
     // The rest are equal: the first of the vocabulary.
     assert_eq!(masks[1][1..].iter().map(|c| c.token).collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn predicts_what_a_text_goes_on_with() {
+    let dir = TempDir::new().unwrap();
+    let config = Gpt2Config { vocab_size: 400, ..Gpt2Config::tiny() };
+    SyntheticGpt2::new(Gpt2Config::tiny(), 1).write(dir.path()).unwrap();
+    let tokenizer = Tokenizer::open(dir.path()).unwrap().for_model(&config).unwrap();
+    let prepared = Preparer::new(&tokenizer, &Head::CausalLm, &config).prepare("to".into()).unwrap();
+    assert_eq!((prepared.encoded.len(), prepared.masks.len()), (2, 0));
+    let mut output = vec![0.0; 400];
+    let the = tokenizer.id("Ġthe").unwrap();
+    output[the as usize] = 400.0_f32.ln();
+    // The model's vocabulary is larger than the tokenizer's.
+    output[399] = 1.0;
+    let answer = Answer::read(&Head::CausalLm, &tokenizer, &prepared, &output);
+    assert_eq!(answer.values(), output);
+    let json = serde_json::to_value(&answer).unwrap();
+    assert_eq!(json.as_object().unwrap().keys().collect::<Vec<_>>(), ["next", "text"]);
+    let Answer::Next { text, next, .. } = answer else { panic!("another answer") };
+    assert_eq!((text.as_str(), next.len()), ("to", 5));
+    let named: Vec<_> = next.iter().map(|c| (c.token, c.token_str.as_str())).collect();
+    assert_eq!(named[..3], [(the, " the"), (399, ""), (0, "!")]);
+    let sum = 400.0 + 1.0_f32.exp() + 398.0;
+    assert!((next[0].score - 400.0 / sum).abs() < 1e-6);
+    let pair = Preparer::new(&tokenizer, &Head::CausalLm, &config).prepare(("a", "b").into());
+    assert!(pair.unwrap_err().to_string().contains("continues texts"));
 }
 
 #[test]

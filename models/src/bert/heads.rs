@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ditto_core::error::Result;
+use ditto_core::error::{Error, Result};
 use ditto_core::nn::{
     Activation, Engine, LayerNorm, Linear, Scope, Tensor, WeightSource, Weights, activation, concat,
     layer_norm, linear, mean_rows, normalize,
@@ -63,6 +63,9 @@ impl<E: Engine, P: Formats> Weights<E> for Head<E, P> {
             PublicHead::QuestionAnswering => Self::Tokens(tokens("qa_outputs")?),
             PublicHead::MaskedLm { .. } => {
                 Self::MaskedLm(Predictor::load(&scope.pp("cls.predictions"), config)?)
+            }
+            PublicHead::CausalLm { .. } => {
+                return Err(Error::Internal("BERT does not predict what follows a text"));
             }
         })
     }

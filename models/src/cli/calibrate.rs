@@ -27,7 +27,7 @@ Examples:
   ditto calibrate --model checkpoints/all-MiniLM-L6-v2 --file lines.txt
   ditto check --model checkpoints/all-MiniLM-L6-v2 --file other-lines.txt")]
 pub(crate) struct Calibrate {
-    /// Directory of a Hugging Face BERT checkpoint: config.json, model.safetensors, tokenizer.json
+    /// Directory of a Hugging Face BERT or GPT-2 checkpoint: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// A file with one text per line; empty lines are skipped

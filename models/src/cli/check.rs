@@ -16,7 +16,7 @@ use serde::Serialize;
 /// limit. Fails if a condition did not hold on some line.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Directory of a Hugging Face BERT checkpoint: config.json, model.safetensors, tokenizer.json
+    /// Directory of a Hugging Face BERT or GPT-2 checkpoint: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// A file with one text per line; empty lines are skipped

@@ -26,7 +26,8 @@ Examples:
 Bytes are payload summed over all senders. A step's hops are its own; hops of steps side by side are shared, so the total
 is less than their sum.")]
 pub(crate) struct CostOf {
-    /// Directory with the configuration of a Hugging Face BERT checkpoint: config.json, and modules.json where there is one
+    /// Directory with the configuration of a Hugging Face BERT or GPT-2 checkpoint: config.json, and
+    /// modules.json where there is one
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Length of the text in tokens, special ones included

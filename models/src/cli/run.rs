@@ -21,8 +21,9 @@ use serde::Serialize;
 /// them, then each text: P0 and P1 compute, P2 prepares random material ahead of them, and only the answer is opened, to
 /// the client. For each text the private answer is printed beside that of the same model in ordinary floating point.
 ///
-/// The checkpoint decides what is answered: an embedding, the class of a text or a pair, classes of tokens, the part of a
-/// context that answers a question, or the tokens that fit in place of masked ones.
+/// The checkpoint decides what is answered: an embedding, the class of a text or a pair, classes of tokens,
+/// the part of a context that answers a question, the tokens that fit in place of masked ones, or (of a
+/// GPT-2) the token that comes next.
 ///
 /// One machine protects nothing: whoever controls it sees all three shares. This command shows what the protocols
 /// compute and what they cost.
@@ -35,6 +36,7 @@ Examples:
   ditto run --model my-nli --text \"It rains.\" --text-pair \"The street is wet.\"
   ditto run --model my-reader --question \"Who wrote it?\" --context \"The book was written by Ada.\"
   ditto run --model bert-base-uncased --text \"The cat [MASK] on the mat.\"
+  ditto run --model gpt2 --text \"The cat sat on the\"
 
 Fields of --json for each text, in \"results\" (private) and \"reference\" (float):
   embedding             text, embedding
@@ -42,17 +44,18 @@ Fields of --json for each text, in \"results\" (private) and \"reference\" (floa
   token classification  text, entities: [entity, score, index, word, start, end]
   question answering    question, context, answer, score, start, end
   masked tokens         text, masks: for each, five of [token, token_str, score]
+  next token            text, next: five of [token, token_str, score]
 start and end count characters; index counts tokens.
 
 Costs are payload bytes summed over all senders. \"Online\" is what is sent once the text is there, \"offline\" what the
 helper P2 sends before. A hop is a message between P0 and P1 that had to wait for the one before it.")]
 pub(crate) struct Run {
-    /// Directory of a Hugging Face BERT checkpoint: config.json, model.safetensors, tokenizer.json
+    /// Directory of a Hugging Face BERT or GPT-2 checkpoint: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     #[command(flatten)]
     inputs: Inputs,
-    /// Texts that share one request and its hops, at most
+    /// Texts that share one request and its hops, at most; a GPT-2 takes one at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     batch: u8,
     /// Number formats and functions

@@ -26,7 +26,8 @@ fn title(answer: &Answer) -> String {
         Answer::Embedding { text, .. }
         | Answer::Label { text, .. }
         | Answer::Entities { text, .. }
-        | Answer::Masks { text, .. } => text.clone(),
+        | Answer::Masks { text, .. }
+        | Answer::Next { text, .. } => text.clone(),
     }
 }
 
@@ -40,6 +41,7 @@ fn lines(answer: &Answer) -> Vec<String> {
             vec![format!("{answer:?} {score:.4} characters {start} to {end}")]
         }
         Answer::Masks { masks, .. } => masks.iter().map(|candidates| mask(candidates)).collect(),
+        Answer::Next { next, .. } => vec![following(next)],
     }
 }
 
@@ -49,6 +51,12 @@ fn entity(e: &Entity) -> String {
 
 fn mask(candidates: &[Candidate]) -> String {
     let names: Vec<String> = candidates.iter().map(|c| format!("{} {:.4}", c.token_str, c.score)).collect();
+    names.join(", ")
+}
+
+/// What follows a text begins with a space more often than not, so it is quoted.
+fn following(candidates: &[Candidate]) -> String {
+    let names: Vec<String> = candidates.iter().map(|c| format!("{:?} {:.4}", c.token_str, c.score)).collect();
     names.join(", ")
 }
 

@@ -1,10 +1,10 @@
-//! What sits on top of the encoder.
+//! What sits on top of a model.
 
 use std::path::Path;
 
 use serde::Serializer;
 
-use super::{BertConfig, CONFIG, ConfigError, Problem, bounds, pooling};
+use super::{BertConfig, CONFIG, ConfigError, Gpt2Config, Problem, bounds, pooling};
 use crate::checkpoint::Checkpoint;
 
 /// Classes of a classifier whose configuration names none, which is why the transformers library does not write them.
@@ -30,8 +30,10 @@ const SPAN: &str = "qa_outputs.weight";
 const TRANSFORM: &str = "cls.predictions.transform.dense.weight";
 /// Its last matrix, where it is not the table of word embeddings.
 const DECODER: &str = "cls.predictions.decoder.weight";
+/// The matrix of a GPT-2 that gives the logits of tokens, where it is not the table of tokens.
+const LM_HEAD: &str = "lm_head.weight";
 
-/// What sits on top of the encoder.
+/// What sits on top of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Head {
@@ -51,6 +53,8 @@ pub enum Head {
     QuestionAnswering,
     /// Logits of all tokens of the vocabulary in place of each masked one.
     MaskedLm,
+    /// Logits of all tokens of the vocabulary for the one that follows a text.
+    CausalLm,
     /// The mean over all tokens.
     Embedding {
         /// Whether the mean is then scaled to length 1.
@@ -123,10 +127,11 @@ impl Kind {
 }
 
 impl Head {
-    /// The head that the configuration files of a checkpoint announce. It is that of the class which `architectures`
-    /// lists; otherwise sentences are embedded, with mean pooling and scaling to length 1 unless the files of
-    /// sentence-transformers say something else. These files also make an embedder of a checkpoint that could predict
-    /// tokens. Without labels in the configuration there are two, as in the transformers library.
+    /// The head that the configuration files of a BERT announce. It is that of the class which
+    /// `architectures` lists; otherwise sentences are embedded, with mean pooling and scaling to length 1
+    /// unless the files of sentence-transformers say something else. These files also make an embedder of a
+    /// checkpoint that could predict tokens. Without labels in the configuration there are two, as in the
+    /// transformers library.
     ///
     /// # Errors
     ///
@@ -163,6 +168,32 @@ impl Head {
             return Err(missing(DECODER));
         }
         Ok(kind.head(config, rows))
+    }
+
+    /// The head of a GPT-2. Its matrix is the table of tokens, unless the configuration or a tensor says
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// For a matrix of its own that is missing or does not fit.
+    pub(super) fn detect_causal(config: &Gpt2Config, checkpoint: &Checkpoint) -> Result<Self, ConfigError> {
+        let (dir, file) = (checkpoint.dir().to_owned(), checkpoint.dir().join(CONFIG));
+        let (vocabulary, hidden) = (config.vocab_size, config.n_embd);
+        match checkpoint.shape(LM_HEAD) {
+            Some(&[rows, columns]) if (rows, columns) == (vocabulary, hidden) => Ok(Self::CausalLm),
+            Some(found) => {
+                let (tensor, found) = (LM_HEAD.to_owned(), found.to_vec());
+                let expected = format!("[{vocabulary}, {hidden}]");
+                Err(ConfigError::HeadShape { dir, tensor, found, file, expected })
+            }
+            None if config.tie_word_embeddings => Ok(Self::CausalLm),
+            None => Err(ConfigError::Field {
+                file,
+                field: "tie_word_embeddings".to_owned(),
+                found: "false".to_owned(),
+                expected: format!("true where there is no tensor {LM_HEAD:?}"),
+            }),
+        }
     }
 }
 

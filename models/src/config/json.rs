@@ -104,9 +104,14 @@ impl Fields {
 
     /// A truth value; absence is false.
     pub(super) fn flag(&self, field: &str) -> Result<bool, ConfigError> {
+        self.flag_or(field, false)
+    }
+
+    /// A truth value, or what its absence means.
+    pub(super) fn flag_or(&self, field: &str, absent: bool) -> Result<bool, ConfigError> {
         let value =
             self.get(field).map(|value| value.as_bool().ok_or_else(|| self.wrong(field, "true or false")));
-        Ok(value.transpose()?.unwrap_or(false))
+        Ok(value.transpose()?.unwrap_or(absent))
     }
 
     fn shown(&self, field: &str) -> String {

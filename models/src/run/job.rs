@@ -34,7 +34,7 @@ impl Job {
     /// Reads and checks an announcement.
     pub fn decode(bytes: &[u8]) -> Result<Self, RunError> {
         let job: Self = serde_json::from_slice(bytes).map_err(|e| RunError::Job(e.to_string()))?;
-        if !job.model.architecture.is_sane() || !job.model.embedding.is_sane() {
+        if !job.model.architecture.is_sane() || !job.model.embedding.is_sane(&job.model.architecture) {
             return Err(RunError::Job("its sizes are out of bounds".to_owned()));
         }
         job.model.settings.check().map_err(|e| RunError::Job(e.to_string()))?;

@@ -12,14 +12,15 @@ use super::{Job, RunError};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
-use crate::config::{BertConfig, Head};
-use crate::embeddings::{BertFloats, Embeddings, rows};
+use crate::config::{Head, ModelConfig};
+use crate::embeddings::{BertEmbeddings, Gpt2Embeddings, rows};
 use crate::input::{Input, Prepared, Preparer};
 use crate::lookup::{Embedding, Lookup};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
 use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
-use crate::text::Tokenizer;
+use crate::text::{TextError, Tokenizer};
+use crate::weights::ModelFloats;
 
 /// A checkpoint and texts, with what client and owner know of them.
 #[derive(Debug)]
@@ -48,13 +49,11 @@ impl Task {
         plan: Plan,
         texts: impl IntoIterator<Item = I>,
     ) -> Result<Self, RunError> {
-        let config = BertConfig::open(dir)?;
+        let config = ModelConfig::open(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
-        let head = Head::detect(&config, &checkpoint)?;
-        let tokenizer = Tokenizer::open(dir).and_then(|t| t.for_model(&config));
-        let tokenizer =
-            tokenizer.map_err(|source| RunError::Text { index: 0, source: Box::new(source.into()) })?;
-        let embeddings = Embeddings::open(&checkpoint, &config)?;
+        let head = config.detect_head(&checkpoint)?;
+        let tokenizer = tokenizer(dir, &config)
+            .map_err(|source| RunError::Text { index: 0, source: Box::new(source.into()) })?;
 
         let preparer = Preparer::new(&tokenizer, &head, &config);
         let prepare = |(i, text): (usize, I)| {
@@ -66,8 +65,7 @@ impl Task {
         if texts.is_empty() {
             return Err(RunError::NoText);
         }
-        let inputs = texts.iter().map(|text| embeddings.sum(&text.encoded, &text.masks));
-        let inputs = inputs.collect::<ditto_core::Result<_>>()?;
+        let inputs = inputs(&checkpoint, &config, &texts)?;
         let truncated = texts.iter().enumerate().filter(|(_, text)| text.encoded.truncated);
         let architecture = Architecture::new(&config, &head);
         let job = Job {
@@ -86,13 +84,15 @@ impl Task {
         })
     }
 
-    /// The same with requests of up to `size` texts, which share hops.
+    /// The same with requests of up to `size` texts, which share hops; of one where the head takes one at a
+    /// time.
     pub fn batched(self, size: usize) -> Result<Self, RunError> {
         // One text after the other, whatever requests they were in.
         let width = self.job.model.architecture.hidden_size;
         let mut numbers = self.inputs.into_iter().flat_map(Array::into_vec);
+        let most = Request::most_texts(&self.job.model.architecture.head);
         let (mut requests, mut inputs) = (Vec::new(), Vec::new());
-        for texts in self.texts.chunks(size.clamp(1, Request::TEXTS)) {
+        for texts in self.texts.chunks(size.clamp(1, most)) {
             let request = request(texts);
             let rows = request.rows();
             inputs.push(Array::new([rows, width], numbers.by_ref().take(rows * width).collect())?);
@@ -109,15 +109,14 @@ impl Task {
 
     /// The same with tokens looked up by the client or by the servers.
     pub fn with_lookup(mut self, lookup: Lookup) -> Result<Self, RunError> {
-        self.job.model.embedding = Embedding::new(lookup, &BertConfig::open(self.checkpoint.dir())?);
+        self.job.model.embedding = Embedding::new(lookup, &ModelConfig::open(self.checkpoint.dir())?);
         Ok(self)
     }
 
-    /// What the texts of request `i` look up, for each of the tables of words, types and positions.
+    /// What the texts of request `i` look up in each table of a private lookup.
     pub fn ids(&self, i: usize) -> Vec<Vec<usize>> {
-        let rows: Vec<_> =
-            self.texts_of(i).iter().flat_map(|text| rows(&text.encoded, &text.masks)).collect();
-        (0..3).map(|table| rows.iter().map(|row| row[table]).collect()).collect()
+        let texts = self.texts_of(i).iter();
+        self.job.model.embedding.ids(texts.flat_map(|text| rows(&text.encoded, &text.masks)))
     }
 
     /// The texts of request `i`.
@@ -178,8 +177,8 @@ impl Task {
     }
 
     /// The weights as floats.
-    pub fn floats(&self) -> BertFloats<'_> {
-        BertFloats(&self.checkpoint)
+    pub fn floats(&self) -> ModelFloats<'_> {
+        ModelFloats::new(&self.checkpoint, &self.job.model.architecture.head)
     }
 
     /// The float reference of every text.
@@ -213,11 +212,43 @@ impl Task {
     }
 }
 
+/// The tokenizer of a model. One that writes also has its tokens turned back into text.
+fn tokenizer(dir: &Path, config: &ModelConfig) -> Result<Tokenizer, TextError> {
+    let tokenizer = Tokenizer::open(dir)?.for_model(config)?;
+    match config {
+        ModelConfig::Bert(_) => Ok(tokenizer),
+        ModelConfig::Gpt2(_) => tokenizer.for_generation(),
+    }
+}
+
+/// The summed embeddings of every text.
+fn inputs(
+    checkpoint: &Checkpoint,
+    config: &ModelConfig,
+    texts: &[Prepared],
+) -> Result<Vec<Array<f32>>, RunError> {
+    let inputs: ditto_core::Result<_> = match config {
+        ModelConfig::Bert(config) => {
+            let tables = BertEmbeddings::open(checkpoint, config)?;
+            texts.iter().map(|text| tables.sum(&text.encoded, &text.masks)).collect()
+        }
+        ModelConfig::Gpt2(config) => {
+            let tables = Gpt2Embeddings::open(checkpoint, config)?;
+            texts.iter().map(|text| tables.rows(&text.encoded.ids, 0)).collect()
+        }
+    };
+    Ok(inputs?)
+}
+
 /// The request of texts together.
 fn request(texts: &[Prepared]) -> Request {
     let masks = texts.iter().map(|text| text.masks.len());
     Request {
         tokens: texts.iter().map(|text| text.encoded.len()).collect(),
         masks: masks.filter(|&masks| masks > 0).collect(),
+        past: 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

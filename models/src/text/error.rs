@@ -61,6 +61,20 @@ pub enum TextError {
         /// The number of the model's types.
         type_vocab_size: usize,
     },
+    /// The tokenizer's tokens cannot be turned back into text.
+    #[error("{}: decoder is not \"ByteLevel\", as it must be in a model that writes", .file.display())]
+    NotByteLevel {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A text that must not be cut off has more tokens than the model takes.
+    #[error("the text has {tokens} tokens, but at most {max_tokens} have a place")]
+    TooLong {
+        /// The tokens of the text.
+        tokens: usize,
+        /// The most that the model takes, or that the caller leaves it.
+        max_tokens: usize,
+    },
     /// A text is longer than is accepted.
     #[error("the text has {bytes} bytes, but at most {limit} are accepted")]
     TextTooLong {

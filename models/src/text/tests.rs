@@ -1,3 +1,5 @@
+mod byte_level;
+
 use std::fs;
 use std::path::Path;
 

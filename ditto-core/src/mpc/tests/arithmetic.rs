@@ -7,7 +7,7 @@ use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::mpc::{Bilinear, Share};
 use crate::primitives::{Primitives, RingWord};
-use crate::tensor::{Array, Permute, Shape, SumLast};
+use crate::tensor::{Array, Permute, Rows, Shape, SumLast};
 
 case!(Remask[W] {}: W => W, |c, ctx, x| P::remask(&ctx.step("remask")?, &P::additive(ctx, &x[0])?));
 
@@ -132,6 +132,25 @@ fn plain(op: Bilinear, a: &Input, b: &Input) -> Vec<i64> {
             let n = a.shape.last();
             (0..a.shape.rows()).map(|r| sum(&mut (0..n).map(|j| mul(r * n + j, r * n + j)))).collect()
         }
+        Bilinear::CausalScores => {
+            let (&[.., q, d], &[.., n, _]) = (a.shape.dims(), b.shape.dims()) else { unreachable!() };
+            let dot = |head: usize, i: usize, j: usize| {
+                sum(&mut (0..d).map(|l| mul((head * q + i) * d + l, (head * n + j) * d + l)))
+            };
+            let each = (0..x.len() / (q * d)).flat_map(|head| (0..q).map(move |i| (head, i)));
+            each.flat_map(|(head, i)| (0..=n - q + i).map(move |j| dot(head, i, j))).collect()
+        }
+        Bilinear::CausalMix { queries } => {
+            let &[.., n, d] = b.shape.dims() else { unreachable!() };
+            let rows: Vec<_> = Rows::causal(n - queries, queries).ranges().collect();
+            let extent = a.shape.last();
+            let mix = |head: usize, row: &std::ops::Range<usize>, c: usize| {
+                let term = |(j, w): (usize, usize)| mul(head * extent + w, (head * n + j) * d + c);
+                sum(&mut row.clone().enumerate().map(term))
+            };
+            let each = (0..x.len() / extent).flat_map(|head| rows.iter().map(move |row| (head, row)));
+            each.flat_map(|(head, row)| (0..d).map(move |c| mix(head, row, c))).collect()
+        }
         Bilinear::MatMul | Bilinear::MatMulTransposed => {
             let &[.., m, inner] = a.shape.dims() else { unreachable!() };
             let n = b.values.len() / (a.values.len() / m.max(1)).max(1);
@@ -196,6 +215,33 @@ proptest! {
         check_product(Bilinear::MatMulTransposed, k, &[b, m, inner], &[b, n, inner], seed.into());
         check_product(Bilinear::MatMul, k, &[m, inner], &[inner, n], seed.into());
         check_product(Bilinear::RowDot, k, &[b, m, inner], &[b, m, inner], seed.into());
+    }
+
+    #[test]
+    fn causal_products(k in 1u32..=64, h in 1usize..3, past in 0usize..6, q in 1usize..70, d in 1usize..5, seed: u8) {
+        let (n, extent) = (past + q, Rows::causal(past, q).extent());
+        check_product(Bilinear::CausalScores, k, &[h, q, d], &[h, n, d], seed.into());
+        check_product(Bilinear::CausalMix { queries: q }, k, &[h, extent], &[h, n, d], seed.into());
+    }
+}
+
+#[test]
+fn causal_products_of_other_shapes_are_refused() {
+    let shape = |op: Bilinear, x: &[usize], y: &[usize]| op.shape(&Shape::new(x), &Shape::new(y));
+    let (scores, mix) = (Bilinear::CausalScores, Bilinear::CausalMix { queries: 2 });
+    assert_eq!(shape(scores, &[3, 2, 4], &[3, 5, 4]).expect("fits").dims(), [3, 9]);
+    assert_eq!(shape(mix, &[3, 9], &[3, 5, 4]).expect("fits").dims(), [3, 2, 4]);
+    for (x, y) in [
+        (&[2, 4][..], &[1, 4][..]),
+        (&[2, 4], &[5, 3]),
+        (&[1, 2, 4], &[2, 5, 4]),
+        (&[0, 4], &[5, 4]),
+        (&[4], &[4]),
+    ] {
+        assert!(shape(scores, x, y).is_err(), "{x:?} {y:?}");
+    }
+    for (x, y) in [(&[8][..], &[5, 4][..]), (&[1, 9], &[2, 5, 4]), (&[3], &[1, 4])] {
+        assert!(shape(mix, x, y).is_err(), "{x:?} {y:?}");
     }
 }
 

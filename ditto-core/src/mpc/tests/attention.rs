@@ -3,16 +3,28 @@
 use super::*;
 use crate::engine::Clear;
 use crate::fixed::Z;
+use crate::mpc::Share;
 use crate::nn::compose::{Format, Fractional, softmax_attend};
 use crate::nn::{Engine, Softmax as Kind};
-use crate::tensor::Array;
+use crate::tensor::{Array, Rows, Shape};
+
+/// Rows of scores [q, n], or [extent] of causal attention with values [n, d].
+fn rows_of(scores: &Shape, values: &Shape) -> Rows {
+    let n = values.dims()[values.rank() - 2];
+    if scores.rank() == values.rank() {
+        return Rows::whole(n);
+    }
+    let causal = (1..=n).map(|q| Rows::causal(n - q, q));
+    causal.into_iter().find(|rows| rows.extent() == scores.last()).expect("rows of causal attention")
+}
 
 case!(Softmax[] { f: u32, vf: u32, out: u32 }: u64 => u32, |c, ctx, x| {
+    let rows = rows_of(x[0].shape(), x[1].shape());
     let scores = P::additive(ctx, &P::reduce::<u64, u32>(&x[0], 32)?)?;
     let scores = Fractional { share: &scores, fraction: c.f };
     let values = Fractional { share: &x[1], fraction: c.vf };
     let out = Format { fraction: c.out, width: 32 };
-    softmax_attend::<P, u32, u64, u32>(&ctx.step("softmax")?, Kind::Exact, scores, values, out)
+    softmax_attend::<P, u32, u64, u32>(&ctx.step("softmax")?, Kind::Exact, &rows, scores, values, out)
 });
 
 /// Scores [q, n] and values [n, d] through the protocol; the worst error in units of 2^-out.
@@ -87,10 +99,11 @@ fn attention_that_cannot_be() {
 }
 
 case!(OneRing[] { kind: Kind, f: u32, vf: u32, out: Format }: u64 => u64, |c, ctx, x| {
+    let rows = rows_of(x[0].shape(), x[1].shape());
     let scores = P::additive(ctx, &x[0])?;
     let scores = Fractional { share: &scores, fraction: c.f };
     let values = Fractional { share: &x[1], fraction: c.vf };
-    softmax_attend::<P, u64, u64, u64>(&ctx.step("softmax")?, c.kind, scores, values, c.out)
+    softmax_attend::<P, u64, u64, u64>(&ctx.step("softmax")?, c.kind, &rows, scores, values, c.out)
 });
 
 /// A softmax in Z_{2^64} with F fractional bits, scores un-rescaled.
@@ -104,7 +117,16 @@ fn clear(case: &OneRing, [q, n, d]: [usize; 3], scores: &[i64], values: &[i64]) 
     let scores = Array::new([q, n], floats(scores, case.f)).expect("fits");
     let values = Array::new([n, d], floats(values, case.vf)).expect("fits");
     let attend = |ctx: &crate::ctx::Ctx<'_, Clear>| {
-        Clear::softmax_attend::<Z<64>, Z<64>, Z<64>>(ctx, case.kind, &scores, 0, &values, 0, 0)
+        Clear::softmax_attend::<Z<64>, Z<64>, Z<64>>(
+            ctx,
+            case.kind,
+            &Rows::whole(n),
+            &scores,
+            0,
+            &values,
+            0,
+            0,
+        )
     };
     Clear::run(attend).expect("runs").into_vec()
 }
@@ -231,4 +253,69 @@ fn what_softmax_costs_in_one_ring() {
         [Input::shaped(48, &[128, 128], vec![0; 128 * 128]), Input::shaped(48, &[128, 1], vec![0; 128])];
     let cost = counted(&exact, &inputs, &[], 1).counted;
     assert_eq!((cost.online * 8 / 128, cost.offline * 8 / 128, cost.hops), (21_046, 57_559, 31));
+}
+
+/// Dense scores [h, q, n] whose masked elements must not matter, and the rows that causal attention has of them.
+fn causal_scores(h: usize, past: usize, q: usize, spread: i64) -> (Vec<i64>, Vec<i64>) {
+    let n = past + q;
+    let dense = random(h * q * n, spread, (h + q + n) as u64);
+    let seen = |(i, row): (usize, &[i64])| row[..=past + i % q].to_vec();
+    let flat = dense.chunks(n).enumerate().flat_map(seen).collect();
+    (dense, flat)
+}
+
+#[test]
+fn causal_rows_are_as_those_of_their_own() {
+    for (past, q) in [(0, 1), (0, 2), (0, 7), (3, 1), (6, 5), (40, 33), (127, 1)] {
+        let (h, d, n) = (2, 3, past + q);
+        let log_n = (n as u32).next_power_of_two().trailing_zeros();
+        for kind in [Kind::Exact, Kind::Clipped, Kind::TwoQuad] {
+            let f = if kind == Kind::Exact { 16 } else { 32 };
+            let (_, flat) = causal_scores(h, past, q, 3 << f);
+            let extent = flat.len() / h;
+            let values = random(h * n * d, (40 << 10) - 1, n as u64);
+            let (values_f, k) = if kind == Kind::Exact { (10, 48) } else { (16, 64) };
+            let values: Vec<i64> = values.iter().map(|v| v << (values_f - 10)).collect();
+            let inputs =
+                [Input::shaped(k, &[h, extent], flat.clone()), Input::shaped(k, &[h, n, d], values.clone())];
+            let (out, ulp, hops) = match kind {
+                Kind::Exact => {
+                    let case = Softmax::new(f, 10, 10);
+                    (counted(&case, &inputs, &[], 7), 1024.0, 3 * log_n + 10)
+                }
+                _ => {
+                    let case = OneRing::new(kind, f, 16, Format { fraction: 16, width: 64 });
+                    let hops = match kind {
+                        Kind::Clipped => 4 * log_n + 11,
+                        _ if q > 1 && log_n > ((past + 1) as u32).next_power_of_two().trailing_zeros() => 12,
+                        _ => 10,
+                    };
+                    (counted(&case, &inputs, &[], 7), 65536.0, hops)
+                }
+            };
+            assert_eq!(out.shape.dims(), [h, q, d]);
+            assert_eq!(out.counted.hops, hops, "{kind:?}, {q} after {past}");
+            for head in 0..h {
+                let mut row = &flat[head * extent..];
+                for i in 0..q {
+                    let keys = past + i + 1;
+                    let scores: Vec<f64> =
+                        row[..keys].iter().map(|&s| s as f64 / f64::from(f).exp2()).collect();
+                    row = &row[keys..];
+                    let top = scores.iter().copied().fold(f64::MIN, f64::max);
+                    let weight =
+                        |s: &f64| if kind == Kind::TwoQuad { (s + 5.0).powi(2) } else { (s - top).exp() };
+                    let weights: Vec<f64> = scores.iter().map(weight).collect();
+                    let sum: f64 = weights.iter().sum();
+                    for j in 0..d {
+                        let value =
+                            |key: usize| values[(head * n + key) * d + j] as f64 / f64::from(values_f).exp2();
+                        let want: f64 = (0..keys).map(|key| weights[key] / sum * value(key)).sum();
+                        let got = out.values[(head * q + i) * d + j] as f64 / ulp;
+                        assert!((got - want).abs() < 0.03, "{kind:?}, {q} after {past}: {got} and {want}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -4,6 +4,8 @@ use super::*;
 use crate::cost::Cost;
 use crate::mpc::{Lookup, Segments, Signs};
 use crate::nn::compose::maximum::{WAYS, cost, tree};
+use crate::nn::compose::{Format, argmax};
+use crate::tensor::Rows;
 
 case!(Sign[W] {}: W => u32, |c, ctx, x| {
     let s = P::msb(&ctx.step("msb")?, &x[0])?;
@@ -211,7 +213,9 @@ fn segments_for_every_word() {
     }
 }
 
-case!(Maximum[W] { ways: usize }: W => W, |c, ctx, x| tree(&ctx.step("max")?, &x[0], c.ways));
+case!(Maximum[W] { ways: usize, rows: Rows }: W => W, |c, ctx, x| {
+    Ok(tree::<P, W, u8>(&ctx.step("max")?, &x[0], None, &c.rows, c.ways)?.0)
+});
 
 #[test]
 fn maxima_of_rows() {
@@ -234,10 +238,10 @@ fn maxima_of_rows() {
             let want: Vec<i64> = x.chunks(n).map(|r| r.iter().copied().max().unwrap_or(0)).collect();
             for ways in WAYS {
                 let input = Input::shaped(k, &[3, 3, n], x.clone());
-                let out = with_word!(k, W => check(&Maximum::<W>::new(ways), &[input], 0));
+                let out = with_word!(k, W => check(&Maximum::<W>::new(ways, Rows::whole(n)), &[input], 0));
                 assert_eq!(out.values, want, "{n} in {k} bits");
                 assert_eq!(out.shape.dims(), [3, 3, 1]);
-                let cost = cost(rows, n, k, ways);
+                let cost = cost(rows, &Rows::whole(n), k, ways);
                 assert_eq!(out.counted, Cost { multiply_adds: out.counted.multiply_adds, ..cost });
                 if ways == 2 {
                     let levels = n.next_power_of_two().trailing_zeros();
@@ -249,9 +253,58 @@ fn maxima_of_rows() {
 }
 
 #[test]
+fn maxima_of_rows_of_many_lengths() {
+    for lengths in
+        [vec![1, 2, 3, 4, 5, 6, 7, 8, 9], vec![5], vec![3, 17, 1, 2, 64, 63], vec![1, 1, 1], vec![2, 3]]
+    {
+        let rows = Rows::of(lengths);
+        let x = random(2 * rows.extent(), 400, rows.extent() as u64);
+        let each =
+            x.chunks(rows.extent()).flat_map(|axis| rows.ranges().map(|row| axis[row].iter().max().copied()));
+        let want: Vec<i64> = each.flatten().collect();
+        for ways in WAYS {
+            let input = Input::shaped(10, &[2, rows.extent()], x.clone());
+            let out = check(&Maximum::<u16>::new(ways, rows.clone()), &[input], 0);
+            assert_eq!((&out.values, out.shape.dims()), (&want, &[2, rows.count()][..]), "{rows:?}");
+            let cost = cost(2, &rows, 10, ways);
+            assert_eq!(out.counted, Cost { multiply_adds: out.counted.multiply_adds, ..cost });
+            let levels = rows.longest().next_power_of_two().trailing_zeros();
+            assert!(ways != 2 || cost.hops == levels * (comparing(10) + 2));
+        }
+    }
+}
+
+case!(Argmax[] { drop: u32, out: Format }: u64 => u64, |c, ctx, x| {
+    argmax::<P, u64, u64>(&ctx.step("argmax")?, &P::additive(ctx, &x[0])?, c.drop, c.out)
+});
+
+#[test]
+fn the_index_of_the_largest() {
+    for (k, drop) in [(32, 11), (32, 0), (48, 20), (64, 26)] {
+        let case = Argmax::new(drop, Format { fraction: 16, width: 48 });
+        for n in [1, 2, 3, 9, 64, 100] {
+            let mut x = random(5 * n, 1 << (k - 4), n as u64);
+            for (r, row) in x.chunks_mut(n).enumerate() {
+                // The largest by two units of what is compared, at the ends and in between.
+                let (at, top) = ([0, n - 1, n / 2, n / 3, n / 2][r], row.iter().max().copied().unwrap_or(0));
+                row[at] = top + (2 << drop);
+            }
+            let out = check(&case, &[Input::shaped(k, &[5, n], x)], 0);
+            let want = [0, n - 1, n / 2, n / 3, n / 2].map(|at| (at as i64) << 16);
+            assert_eq!((out.values, out.shape.dims()), (want.to_vec(), &[5, 1][..]), "{n} in {k} bits");
+        }
+        // Of equals one is found.
+        let out = counted(&case, &[Input::shaped(k, &[1, 7], vec![5 << drop; 7])], &[], 1);
+        assert!((0..7).contains(&(out.values[0] >> 16)));
+    }
+    let too_small = Argmax::new(28, Format { fraction: 16, width: 48 });
+    assert!(crate::testing::run(&too_small, &[Input::shaped(32, &[1, 100], vec![0; 100])], 1).is_err());
+}
+
+#[test]
 fn a_slow_network_gets_the_wider_tree() {
     use crate::net::Link;
-    let costs = WAYS.map(|ways| cost(12 * 128, 128, 10, ways));
+    let costs = WAYS.map(|ways| cost(12 * 128, &Rows::whole(128), 10, ways));
     assert!(costs[1].hops < costs[0].hops && costs[1].total_bytes() > costs[0].total_bytes());
     let ways = |link: Link| WAYS[link.fastest(&costs)];
     assert_eq!((ways(Link::NONE), ways(Link::LAN), ways(Link::WAN)), (2, 2, 4));

@@ -14,7 +14,7 @@ use crate::nn::Softmax;
 use crate::observe::VALUES;
 use crate::primitives::{Primitives, RingWord};
 use crate::public_math::power_of_two;
-use crate::tensor::{Array, Reshape, Shape, SumLast};
+use crate::tensor::{Array, RepeatRows, Reshape, Rows, SumRows};
 
 /// Fractional bits of the argument of an exponential.
 const SCORE_FRACTION: u32 = 12;
@@ -24,13 +24,14 @@ const LOG_VALUE: u32 = 6;
 /// `softmax(scores) values`; see [`Softmax`].
 ///
 /// # Inputs
-/// `scores` [.., q, n], a sum; `values` [.., n, d]. Ranges and rings are those of the kind.
+/// `scores`, a sum, and `values` [.., n, d]: scores [.., q, n] with one whole row, or [.., extent] with a row for each of
+/// q queries (causal attention: only as many keys as a query sees). Ranges and rings are those of the kind.
 /// # Output
 /// [.., q, d] at `out`.
 /// # Error
 /// That of the kind.
 /// # Cost
-/// With L = ceil(log2 n): exact 3 L + 10 hops, clipped in Z_{2^64} 4 L + 11, two-quad 10.
+/// With L = ceil(log2 n), n the longest row: exact 3 L + 10 hops, clipped in Z_{2^64} 4 L + 11, two-quad 10.
 /// # Security
 /// As the protocols they are made of.
 /// # Source
@@ -38,24 +39,26 @@ const LOG_VALUE: u32 = 6;
 pub(crate) fn softmax_attend<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
     kind: Softmax,
+    rows: &Rows,
     scores: Fractional<'_, P::Additive<W>>,
     values: Fractional<'_, P::Masked<V>>,
     out: Format,
 ) -> Result<P::Masked<T>> {
-    if scores.share.shape().last() == 0 {
-        return Err(Error::Unsupported("softmax over no keys"));
+    if rows.lengths().contains(&0) || scores.share.shape().last() != rows.extent() {
+        return Err(Error::Unsupported("softmax over no keys, or of rows that are not there"));
     }
     match kind {
-        Softmax::Exact => exact::exact::<P, W, V, T>(ctx, scores, values, out),
-        Softmax::Clipped => clipped::clipped::<P, W, V, T>(ctx, scores, values, out),
-        Softmax::TwoQuad => two_quad::two_quad::<P, W, V, T>(ctx, scores, values, out),
+        Softmax::Exact => exact::exact::<P, W, V, T>(ctx, rows, scores, values, out),
+        Softmax::Clipped => clipped::clipped::<P, W, V, T>(ctx, rows, scores, values, out),
+        Softmax::TwoQuad => two_quad::two_quad::<P, W, V, T>(ctx, rows, scores, values, out),
     }
 }
 
 /// Weights at most 1, of which the largest of a row is not small.
 struct Weights<'a, S> {
-    /// [.., q, n].
+    /// As the scores.
     share: &'a S,
+    rows: &'a Rows,
     fraction: u32,
     /// The sum of a row fits this ring with two bits to spare.
     sum_width: u32,
@@ -69,6 +72,24 @@ struct Weights<'a, S> {
     ring: u32,
 }
 
+/// Weights times values: [.., q, d].
+fn weighted<P: Primitives>(
+    ctx: &Ctx<'_, P>,
+    rows: &Rows,
+    weights: &P::Masked<u64>,
+    values: &P::Masked<u64>,
+) -> Result<P::Additive<u64>> {
+    let whole = weights.shape().rank() == values.shape().rank();
+    let op = if whole { Bilinear::MatMul } else { Bilinear::CausalMix { queries: rows.count() } };
+    P::product(ctx, op, weights, values)
+}
+
+/// One number for each row, in a shape that sums with the row's own numbers.
+fn along<P: Primitives, W: RingWord>(rows: &Rows, x: &P::Masked<W>) -> Result<P::Masked<W>> {
+    // A single row's number broadcasts.
+    if rows.count() == 1 { Ok(x.clone()) } else { x.restructure(&RepeatRows(rows)) }
+}
+
 /// Values weighted and divided by the sum of weights.
 fn attend<P: Primitives, T: RingWord>(
     ctx: &Ctx<'_, P>,
@@ -76,7 +97,7 @@ fn attend<P: Primitives, T: RingWord>(
     values: Fractional<'_, P::Masked<u64>>,
     out: Format,
 ) -> Result<P::Masked<T>> {
-    let log_n = log2_ceil(weights.share.shape().last());
+    let log_n = log2_ceil(weights.rows.longest());
     let spec = InverseSpec {
         kind: Inverse::Reciprocal,
         fraction: weights.fraction,
@@ -91,13 +112,13 @@ fn attend<P: Primitives, T: RingWord>(
         ("reciprocal", |ctx| {
             // The sum of weights of which the largest is not small.
             ctx.holds_by_construction();
-            let sum = weights.share.restructure(&SumLast)?;
+            let sum = weights.share.restructure(&SumRows(weights.rows))?;
             inverse(ctx, &P::reduce::<u64, u64>(&sum, weights.sum_width)?, &spec)
         }),
         ("values", |ctx| {
             let limit = power_of_two(weights.log_value);
             P::claim(ctx, VALUES, values.share, values.fraction, -limit, limit)?;
-            let y = P::product(&ctx.step("product")?, Bilinear::MatMul, weights.share, values.share)?;
+            let y = weighted(&ctx.step("product")?, weights.rows, weights.share, values.share)?;
             let drop = weights.fraction + values.fraction - weights.product_fraction;
             truncate::<P, u64, u64>(ctx, &y, drop, weights.ring)
         }),
@@ -106,7 +127,7 @@ fn attend<P: Primitives, T: RingWord>(
     divide(ctx, y, Fractional { share: &reciprocal, fraction: spec.out_fraction }, out)
 }
 
-/// Rows [.., q, d] times one reciprocal each, [.., q].
+/// Rows [.., q, d] times one reciprocal each, [.., q] or [.., q, 1].
 fn divide<P: Primitives, T: RingWord>(
     ctx: &Ctx<'_, P>,
     rows: Fractional<'_, P::Masked<u64>>,
@@ -116,9 +137,7 @@ fn divide<P: Primitives, T: RingWord>(
     let Some(drop) = (rows.fraction + reciprocal.fraction).checked_sub(out.fraction) else {
         return Err(Error::Unsupported("softmax with so many fractional bits in its result"));
     };
-    let mut column = reciprocal.share.shape().dims().to_vec();
-    column.push(1);
-    let column = reciprocal.share.restructure(&Reshape(&Shape::new(&column)))?;
+    let column = reciprocal.share.restructure(&Reshape(&rows.share.shape().with_last(1)))?;
     let z = P::product(&ctx.step("divide")?, Bilinear::Elementwise, rows.share, &column)?;
     truncate(&ctx.step("rescale")?, &z, drop, out.width)
 }

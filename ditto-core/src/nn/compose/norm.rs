@@ -27,21 +27,27 @@ const WIDE: u32 = 48;
 /// The ring in which everything stays if rows and result are there.
 const WHOLE: u32 = 64;
 
+/// Octaves over which one Newton step makes an inverse root exact enough; more of them take two.
+const OCTAVES: i32 = 22;
+
 /// The range of squares, and the formats that go with it.
 struct Squares {
     low: i32,
     high: i32,
-    /// What is above 2^10 goes with fewer fractional bits: half as many octaves of the rows.
+    /// Fractional bits that rows lose where the ring of their statistics is too small for all.
     coarser: u32,
+    /// Fractional bits that inverse roots gain: half as many as there are octaves above 2^10.
+    finer: u32,
 }
 
 impl Squares {
-    /// From the range of the step `root` below this one.
-    fn of<P>(ctx: &Ctx<'_, P>) -> Result<Self> {
+    /// From the range of the step `root` below this one, for rows whose squares' integer and fractional bits have `room`.
+    fn of<P>(ctx: &Ctx<'_, P>, room: u32) -> Result<Self> {
         let scale = ctx.scale_of("root");
         let (low, high) = (scale.low.unwrap_or(LOW), scale.range.unwrap_or(HIGH));
-        let coarser = (high - HIGH).max(0).unsigned_abs().div_ceil(2);
-        let squares = Self { low, high, coarser };
+        let finer = (high - HIGH).max(0).unsigned_abs().div_ceil(2);
+        let excess = (high + 2 * FRACTION as i32 - room as i32).max(0).unsigned_abs();
+        let squares = Self { low, high, coarser: excess.div_ceil(2).min(FRACTION), finer };
         // A table for each third of the octaves.
         if high > HIGHEST || high - low < 3 || low + (squares.fraction() as i32) < LEAST {
             return Err(Error::Unsupported("a normalisation of rows with this range"));
@@ -56,7 +62,7 @@ impl Squares {
 
     /// Fractional bits of inverse roots.
     fn root_fraction(&self) -> u32 {
-        RSQRT_FRACTION + self.coarser
+        RSQRT_FRACTION + self.finer
     }
 
     fn inverse_root<P: Primitives>(
@@ -73,7 +79,7 @@ impl Squares {
             out_fraction: self.root_fraction(),
             out_width: ring,
             index: 13,
-            steps: 1,
+            steps: if self.high - self.low > OCTAVES { 2 } else { 1 },
         };
         inverse(ctx, x, &spec)
     }
@@ -109,7 +115,8 @@ impl Statistics {
             Self { fraction: out_fraction.max(finest).min(most), width: WHOLE, ring: WHOLE }
         } else {
             // Short rows need less, but the centred rows must fill the quotient's ring.
-            Self { fraction: finest, width: (high + 2 * finest).max(WIDE), ring: WIDE }
+            let ring = (finest + log_d + root + 8).max(WIDE);
+            Self { fraction: finest, width: (high + 2 * finest).max(ring), ring }
         };
         let fits = formats.width <= WHOLE
             && formats.fraction >= finest
@@ -128,14 +135,14 @@ impl Statistics {
 /// `(x - mean) / sqrt(variance + epsilon)` at `out_fraction` in Z_{2^out_width}; |result| < 64.
 /// # Error
 /// Input rounded to 2^-f, factor relative 2^-9 (measured: 2^-9.8 at worst over the range of variances), plus 1 ulp. f = 12;
-/// with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d). A range above 2^10 costs half a bit of
-/// f per bit; a range of fewer octaves makes the factor finer (see the inverse).
+/// with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d). A range above 2^(38 - 2 ceil(log2 d)) costs
+/// half a bit of f per bit; a range of fewer octaves makes the factor finer (see the inverse).
 /// # Protocol
 /// Truncate to f fractional bits in a ring that holds d sum x^2 - (sum x)^2 exactly; open that per row, take its
 /// inverse root, multiply with the centred rows d x - sum x. With x and result in Z_{2^64} all this stays there.
 /// # Cost
-/// 8 hops: 2 truncation, 1 variance, 3 inverse root, 2 truncation; each truncation 1 if its ring is no larger than what
-/// dropping bits leaves.
+/// 8 hops: 2 truncation, 1 variance, 3 inverse root (5 over more than 22 octaves), 2 truncation; each truncation 1 if its
+/// ring is no larger than what dropping bits leaves.
 /// # Security
 /// As the protocols it is made of.
 /// # Source
@@ -153,7 +160,7 @@ pub(crate) fn standardize<P: Primitives, W: RingWord, T: RingWord>(
     if d == 0 {
         return Err(Error::Unsupported("a normalisation of empty rows"));
     }
-    let squares = Squares::of(ctx)?;
+    let squares = Squares::of(ctx, (WHOLE - 2).saturating_sub(2 * log_d))?;
     let formats = Statistics::new(&squares, log_d, x.width(), out_fraction, out_width)?;
     let f = formats.fraction;
     let x = if fraction < f { P::mul_public_additive(x, 1 << (f - fraction))? } else { x.clone() };
@@ -206,8 +213,8 @@ pub(crate) fn normalize<P: Primitives, W: RingWord, T: RingWord>(
     out_fraction: u32,
     out_width: u32,
 ) -> Result<P::Masked<T>> {
-    let range = Squares::of(ctx)?;
     let ring = x.width().max(WIDE);
+    let range = Squares::of(ctx, WIDE - 2)?;
     let (finest, Some(drop)) =
         (FRACTION + (ring - WIDE) / 2, (fraction + range.root_fraction()).checked_sub(out_fraction))
     else {

@@ -14,12 +14,12 @@ use crate::mpc::{Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Signs, 
 use crate::net::Link;
 use crate::nn::compose::inverse::{Inverse, InverseSpec, inverse};
 use crate::nn::compose::maximum::row_max;
-use crate::nn::compose::{greater, relu, select as choose, truncate};
+use crate::nn::compose::{Format, argmax, greater, relu, select as choose, truncate};
 use crate::nn::{self, Activation, LayerNorm, Tensor};
 use crate::primitives::Primitives;
 use crate::session::{SecureModel, request_cost};
 use crate::settings::Settings;
-use crate::tensor::Shape;
+use crate::tensor::{Rows, Shape};
 
 /// A page of docs/protocols.
 pub(super) struct Page {
@@ -60,6 +60,7 @@ pub(super) const PAGES: &[Page] = &[
     Page { name: "newton", rows: newton },
     Page { name: "truncate", rows: truncation },
     Page { name: "maximum", rows: maximum },
+    Page { name: "argmax", rows: argmaxima },
     Page { name: "choice", rows: choice },
     Page { name: "inverse", rows: inverses },
     Page { name: "softmax_attend", rows: softmax_attend },
@@ -344,7 +345,7 @@ const ROWS: usize = 12 * 128;
 fn maximum() -> Vec<Row> {
     let of = |(name, link), n, k| {
         row_on(link, format!("{n} numbers in {}, {name}", ring(k)), (ROWS, "row"), |ctx| {
-            row_max::<Meter, u64>(ctx, &secret(&[ROWS, n], k))
+            row_max::<Meter, u64>(ctx, &secret(&[ROWS, n], k), &Rows::whole(n))
         })
     };
     let links = [("fewest bytes", Link::NONE), ("LAN", Link::LAN), ("WAN", Link::WAN)];
@@ -352,6 +353,25 @@ fn maximum() -> Vec<Row> {
     rows.extend([of(links[0], 512, 10), of(links[2], 512, 10), of(links[0], 128, 32), of(links[2], 128, 32)]);
     rows.into_iter().enumerate().map(|(i, row)| Row { typical: i == 0, ..row }).collect()
 }
+
+fn argmaxima() -> Vec<Row> {
+    let of = |(name, link), k, drop| {
+        row_on(
+            link,
+            format!("{VOCABULARY} numbers in {} without {drop} bits, {name}", ring(k)),
+            (1, "row"),
+            |ctx| {
+                let out = Format { fraction: 16, width: 48 };
+                argmax::<Meter, u64, u64>(ctx, &secret(&[1, VOCABULARY], k), drop, out)
+            },
+        )
+    };
+    let links = [("fewest bytes", Link::NONE), ("WAN", Link::WAN)];
+    vec![of(links[0], 32, 11).typical(), of(links[1], 32, 11), of(links[0], 64, 26)]
+}
+
+/// Tokens that GPT-2 knows.
+const VOCABULARY: usize = 50_257;
 
 fn choice() -> Vec<Row> {
     let x = |k| secret::<u64>(&[N], k);

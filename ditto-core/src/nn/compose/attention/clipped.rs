@@ -1,11 +1,12 @@
-use super::{LOG_VALUE, SCORE_FRACTION, Weights, add_scalar, attend, one_ring};
+use super::{LOG_VALUE, SCORE_FRACTION, Weights, add_scalar, along, attend, one_ring};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
-use crate::mpc::{ExpSpec, Share};
+use crate::mpc::ExpSpec;
 use crate::nn::Softmax;
 use crate::nn::compose::maximum::row_max;
 use crate::nn::compose::{Format, Fractional, log2_ceil};
 use crate::primitives::{Primitives, RingWord};
+use crate::tensor::Rows;
 
 /// Scores of a row may differ by up to 2^8 = 256.
 const LOG_SPREAD: u32 = 8;
@@ -19,7 +20,7 @@ const MARGIN: i64 = 3;
 /// `softmax(scores) values` with terms more than 14 below the row's maximum left out, all in one ring.
 ///
 /// # Inputs
-/// `scores` [.., q, n] in Z_{2^k}, a sum at fraction >= 12, whose entries differ by less than 256 within a row; `values`
+/// `scores` in Z_{2^k}, a sum at fraction >= 12, whose entries differ by less than 256 within a row; `values`
 /// [.., n, d] in Z_{2^k} with |v| < 2^6; e V, up to n 2^6 at both fractions, below 2^(k-2).
 /// # Output
 /// [.., q, d] at `out`, in Z_{2^k}.
@@ -38,12 +39,13 @@ const MARGIN: i64 = 3;
 /// PUMA (arXiv 2307.12533) and Ditto: maximum, clip at -14; exponential and late division as in the exact kind.
 pub(super) fn clipped<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
+    rows: &Rows,
     scores: Fractional<'_, P::Additive<W>>,
     values: Fractional<'_, P::Masked<V>>,
     out: Format,
 ) -> Result<P::Masked<T>> {
     let k = one_ring::<P, W, V>(scores.share, values.share, out)?;
-    let log_n = log2_ceil(scores.share.shape().last());
+    let log_n = log2_ceil(rows.longest());
     let e_fraction = EXP_FRACTION.min(values.fraction);
     let fits = scores.fraction >= SCORE_FRACTION
         && scores.fraction + LOG_SPREAD + 2 <= k
@@ -52,7 +54,7 @@ pub(super) fn clipped<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
         return Err(Error::Unsupported("softmax of scores and values in these formats"));
     }
     let x = P::remask(&ctx.step("open")?, scores.share)?;
-    let x = P::sub(&x, &row_max(&ctx.step("max")?, &x)?)?;
+    let x = P::sub(&x, &along::<P, W>(rows, &row_max(&ctx.step("max")?, &x, rows)?)?)?;
 
     let clip = i64::from(Softmax::CLIP) << scores.fraction;
     let far = P::msb(&ctx.step("clip")?, &add_scalar::<P, W>(&x, clip)?)?;
@@ -81,6 +83,7 @@ pub(super) fn clipped<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
 
     let weights = Weights {
         share: &e,
+        rows,
         fraction: e_fraction,
         sum_width: k,
         // The largest is nearly 1.

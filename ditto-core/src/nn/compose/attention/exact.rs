@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use super::{LOG_VALUE, SCORE_FRACTION, Weights, add_scalar, attend};
+use super::{LOG_VALUE, SCORE_FRACTION, Weights, add_scalar, along, attend};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{ExpSpec, Share};
@@ -10,6 +10,7 @@ use crate::observe::SCORE_SPREAD;
 use crate::primitives::{Primitives, RingWord};
 use crate::public_math::power_of_two;
 use crate::settings::StepScale;
+use crate::tensor::Rows;
 
 /// Scores of a row may differ by up to 2^8 = 256, unless the settings say otherwise.
 const LOG_SPREAD: i32 = 8;
@@ -27,7 +28,7 @@ const WIDE: u32 = 48;
 /// `softmax(scores) values` with the division last.
 ///
 /// # Inputs
-/// `scores` [.., q, n], a sum at fraction `scores_fraction` >= 12, whose entries differ by less than 2^s - 2 within a row,
+/// `scores`, a sum at fraction `scores_fraction` >= 12, whose entries differ by less than 2^s - 2 within a row,
 /// s = 8 or this step's range (5 to 12); `values` [.., n, d] with |v| < 2^v, v = 6 or the range of the step `values`
 /// below this one (-2 to 12).
 /// # Output
@@ -47,12 +48,12 @@ const WIDE: u32 = 48;
 /// Specification of this project; Ditto and PUMA divide first and clip at -14.
 pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
+    rows: &Rows,
     scores: Fractional<'_, P::Additive<W>>,
     values: Fractional<'_, P::Masked<V>>,
     out: Format,
 ) -> Result<P::Masked<T>> {
     let Fractional { share: scores, fraction: scores_fraction } = scores;
-    let n = scores.shape().last();
     let spread = range(ctx.scale(), LOG_SPREAD, 5..=12)?;
     let log_value = range(ctx.scale_of("values"), LOG_VALUE as i32, -2..=12)?;
     let width = SCORE_FRACTION + spread as u32 + 1;
@@ -60,15 +61,15 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     let Some(drop) = scores_fraction.checked_sub(SCORE_FRACTION) else {
         return Err(Error::Unsupported("softmax of scores with fewer than 12 fractional bits"));
     };
-    if n == 0 || scores.width() < width.saturating_add(drop) {
-        return Err(Error::Unsupported("softmax over no keys or in so small a ring"));
+    if scores.width() < width.saturating_add(drop) {
+        return Err(Error::Unsupported("softmax in so small a ring"));
     }
     let scores = if drop == 0 { scores.clone() } else { P::shrink(ctx, scores, drop)? };
     let x = P::remask(&ctx.step("open")?, &P::reduce_additive::<W, u32>(&scores, width)?)?;
 
     // The coarse maximum may lie up to one unit below the true one: subtract one unit more.
     let coarse: P::Masked<u16> = P::floor_shift(&x, width - coarse_width, coarse_width, false)?;
-    let top = row_max(&ctx.step("max")?, &coarse)?;
+    let top = along::<P, u16>(rows, &row_max(&ctx.step("max")?, &coarse, rows)?)?;
     let below = P::sub(&coarse, &top)?;
     let limit = power_of_two(spread);
     P::claim(ctx, SCORE_SPREAD, &below, COARSE_FRACTION, -limit, limit)?;
@@ -93,7 +94,7 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     let e = P::exp(&exp, &spec, &x, &far)?;
     let e = P::remask(&ctx.step("exp/remask")?, &e)?;
 
-    let log_n = log2_ceil(n);
+    let log_n = log2_ceil(rows.longest());
     let product_fraction = 16.min(EXP_FRACTION + values.fraction);
     let product_width = (2 + EXP_FRACTION + values.fraction + log_n).saturating_add_signed(log_value);
     // The quotient before its rescaling: the reciprocal has 12 + log_n fractional bits.
@@ -107,6 +108,7 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     let v: P::Masked<u64> = P::reduce(values.share, product_width)?;
     let weights = Weights {
         share: &e,
+        rows,
         fraction: EXP_FRACTION,
         sum_width: (EXP_FRACTION + log_n + 3).min(product_width),
         // The largest is at least e^-2.

@@ -1,0 +1,98 @@
+//! GPT-2 (Radford et al., 2019), as Hugging Face's `modeling_gpt2.py` has it, written in `#[secure_model]`.
+//!
+//! The first request of a conversation reads a prompt, each further one the tokens that follow. Keys and values of all
+//! tokens so far stay with the parties as shares, so a new token costs one pass over its own row and its attention to
+//! those before it. What is masked by causality is not computed.
+//!
+//! The residual stream holds numbers in the thousands at a few places, so it has a ring of its own, and a layer whose
+//! products do not fit the plan's ring takes a larger one: calibration says which.
+
+mod block;
+mod cache;
+mod projection;
+
+use ditto_core::nn::{Engine, LayerNorm, Linear, LinearShape, Product, Scope, Tensor, WeightSource, argmax};
+use ditto_core::nn::{Weights, layer_norm_product, linear};
+use ditto_macros::{Weights, secure_model};
+
+pub use self::block::{Attention, Block, attention, block, feed_forward};
+pub use self::cache::{Cache, remember};
+pub use self::projection::Projection;
+use crate::architecture::{Opens, PublicHead};
+use crate::model::ModelSpec;
+use crate::plan::Formats;
+
+/// What the client receives: logits, a hidden state, or an index.
+pub type Output = ditto_core::Fx<48, 16>;
+
+/// Weights of GPT-2 with what it gives the client.
+#[derive(Weights)]
+#[weights(config = ModelSpec)]
+pub struct Gpt2<E: Engine, P: Formats> {
+    #[weights(name = "h", count = config.architecture.num_hidden_layers)]
+    blocks: Vec<Block<E, P>>,
+    #[weights(name = "ln_f", with = config.architecture.norm())]
+    norm: LayerNorm<E, P::Gain, P::Bias>,
+    #[weights(name = "lm_head")]
+    answer: Answer<E, P>,
+}
+
+/// What becomes of the last token's hidden state.
+pub enum Answer<E: Engine, P: Formats> {
+    /// It is what the client receives.
+    Hidden,
+    /// The logits of the vocabulary.
+    Logits(Linear<E, P::Weight, P::Bias>),
+    /// The index of the largest logit.
+    Argmax(Linear<E, P::Weight, P::Bias>),
+}
+
+impl<E: Engine, P: Formats> Weights<E> for Answer<E, P> {
+    type Config = ModelSpec;
+    fn load<S: WeightSource<E>>(scope: &Scope<'_, S>, config: &ModelSpec) -> ditto_core::Result<Self> {
+        let PublicHead::CausalLm { vocabulary, opens } = config.architecture.head else {
+            return Err(ditto_core::Error::Unsupported("GPT-2 with another head than a language model's"));
+        };
+        let shape = LinearShape::new(config.architecture.hidden_size, vocabulary).without_bias();
+        Ok(match opens {
+            Opens::Hidden => Self::Hidden,
+            Opens::Logits => Self::Logits(Linear::load(scope, &shape)?),
+            Opens::Argmax => Self::Argmax(Linear::load(scope, &shape)?),
+        })
+    }
+}
+
+/// Logits [1, vocabulary] of the last token's hidden state [1, hidden].
+#[secure_model]
+fn logits<P: Formats>(
+    head: &Linear<P::Weight, P::Bias>,
+    hidden: Product<P::Gain, P::Gain>,
+) -> Product<P::Act, P::Weight> {
+    let hidden: Tensor<P::Act> = hidden;
+    linear(&hidden, head)
+}
+
+/// Embeddings [tokens, hidden] of what follows the tokens in the caches, to what the client receives of the last of them.
+#[secure_model]
+pub fn gpt2<P: Formats>(
+    w: &Gpt2<P>,
+    caches: &mut Vec<Cache<P>>,
+    embeddings: &Tensor<P::Residual>,
+) -> Tensor<Output> {
+    if caches.is_empty() {
+        for _ in &w.blocks {
+            caches.push(Cache::default());
+        }
+    }
+    let mut x = embeddings.clone();
+    for (weights, cache) in w.blocks.iter().zip(caches.iter_mut()) {
+        x = block(weights, cache, &x);
+    }
+    let tokens = x.shape().rows();
+    let hidden = layer_norm_product(&x.slice(0, tokens - 1, tokens), &w.norm);
+    match &w.answer {
+        Answer::Hidden => hidden,
+        Answer::Logits(head) => logits(head, hidden),
+        Answer::Argmax(head) => argmax(&logits(head, hidden)),
+    }
+}

@@ -1,0 +1,95 @@
+//! How a GPT-2 is stored.
+//!
+//! Its linear layers are of the class `Conv1D`, whose matrices are [inputs, outputs]: transposed to those of
+//! `nn.Linear`. `attn.c_attn` is three layers side by side, of query, key and value. Files of old have
+//! buffers with the causal mask (`attn.bias`, `attn.masked_bias`), which nobody asks for here. A model with
+//! its head has `transformer.` before the names of all but the head.
+
+use ditto_core::session::Floats;
+
+use super::named;
+use crate::checkpoint::{Checkpoint, CheckpointError, Scope};
+
+/// Prefixes under which all tensors but the head's may stand.
+const PREFIXES: [&str; 1] = ["transformer"];
+/// How names of matrices end that are stored [inputs, outputs].
+const TRANSPOSED: [&str; 3] = [".c_attn.weight", ".c_proj.weight", ".c_fc.weight"];
+/// The parts of `c_attn`, in their order.
+const PARTS: [&str; 3] = ["query", "key", "value"];
+/// The matrix that makes logits of hidden states.
+const LM_HEAD: &str = "lm_head.weight";
+/// The table of tokens.
+const TOKENS: &str = "wte.weight";
+
+/// Whether a matrix of this name is stored [inputs, outputs].
+pub(super) fn is_transposed(stored: &str) -> bool {
+    TRANSPOSED.iter().any(|end| stored.ends_with(end))
+}
+
+/// The weights of a GPT-2: matrices [outputs, inputs], `h.N.attn.c_attn.query`, `.key` and `.value` as layers
+/// of their own, and the table of tokens as `lm_head.weight` where the checkpoint has no other.
+#[derive(Debug, Clone, Copy)]
+pub struct Gpt2Floats<'a>(pub &'a Checkpoint);
+
+impl<'a> Gpt2Floats<'a> {
+    /// All tensors but the head's.
+    pub(crate) fn body(&self) -> Scope<'a> {
+        self.0.prefix(&PREFIXES)
+    }
+
+    /// Whether logits are made by a matrix of their own, not by the table of tokens.
+    pub(crate) fn has_head(&self) -> bool {
+        self.0.has(LM_HEAD)
+    }
+
+    /// The matrix that makes logits of hidden states, [vocabulary, width].
+    pub(crate) fn head(&self, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+        if self.has_head() { self.0.tensor(LM_HEAD, shape) } else { self.body().tensor(TOKENS, shape) }
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+        if name == LM_HEAD {
+            return self.head(shape);
+        }
+        let (stored, part) = stored(name);
+        let (parts, first) = part.map_or((1, 0), |part| (PARTS.len(), part));
+        match *shape {
+            [outputs, inputs] if is_transposed(&stored) => {
+                let all = self.body().tensor(&stored, &[inputs, parts * outputs])?;
+                Ok(columns(&all, parts * outputs, first * outputs, outputs))
+            }
+            [outputs] => {
+                let all = self.body().tensor(&stored, &[parts * outputs])?;
+                Ok(all.into_iter().skip(first * outputs).take(outputs).collect())
+            }
+            _ => self.body().tensor(&stored, shape),
+        }
+    }
+}
+
+/// What the checkpoint calls the tensor, and which part of it is meant.
+fn stored(name: &str) -> (String, Option<usize>) {
+    let of_part = |(i, part): (usize, &str)| {
+        let (layer, kind) = name.split_once(&format!(".c_attn.{part}."))?;
+        Some((format!("{layer}.c_attn.{kind}"), Some(i)))
+    };
+    PARTS.into_iter().enumerate().find_map(of_part).unwrap_or_else(|| (name.to_owned(), None))
+}
+
+/// `count` columns of a matrix from `first`, as rows.
+fn columns(matrix: &[f32], width: usize, first: usize, count: usize) -> Vec<f32> {
+    let mut rows = Vec::with_capacity(matrix.len() / width.max(1) * count);
+    for column in first..first + count {
+        rows.extend(matrix.iter().skip(column).step_by(width));
+    }
+    rows
+}
+
+impl Floats for Gpt2Floats<'_> {
+    fn floats(&self, name: &str, shape: &[usize]) -> ditto_core::Result<Vec<f32>> {
+        self.read(name, shape).map_err(|e| named(name, &e))
+    }
+}
+
+#[cfg(test)]
+mod tests;
