@@ -315,12 +315,12 @@ impl Party {
         let mut report = match (&weights.online, self.ahead) {
             // P2 sees to the time of its part in a lookup itself.
             (None, _) => preprocess()?,
-            (Some(online), None) => {
+            (Some(_), None) => {
                 let prepared = preprocess()?;
                 self.tell_ready(batch)?;
-                prepared.and(self.online(model, (online, &weights.tables), online_state, &request, &store)?)
+                prepared.and(self.online(model, weights, online_state, &request, &store)?)
             }
-            (Some(online), Some(_)) => {
+            (Some(_), Some(_)) => {
                 self.tell_ready(batch)?;
                 std::thread::scope(|scope| {
                     let ahead = scope.spawn(|| {
@@ -328,8 +328,7 @@ impl Party {
                         store.end(prepared.as_ref().err().cloned());
                         prepared
                     });
-                    let online =
-                        self.online(model, (online, &weights.tables), online_state, &request, &store);
+                    let online = self.online(model, weights, online_state, &request, &store);
                     store.abandon();
                     let prepared = ahead.join().map_err(|_| Error::Internal("preprocessing panicked"))?;
                     // If preprocessing failed, the online phase failed for want of it.
@@ -440,12 +439,14 @@ impl Party {
     fn online<M: SecureModel>(
         &self,
         model: &M,
-        (weights, tables): (&M::Weights<Evaluator>, &[Table<WordOf<M::Input>>]),
+        weights: &Served<M>,
         state: &mut M::State<Evaluator>,
         request: &Prepared<'_, M::Request, WordOf<M::Input>>,
         store: &Arc<Store>,
     ) -> Result<Report> {
         let (batch, shape, k) = (request.batch, &request.shape, M::Input::K);
+        let online =
+            weights.online.as_ref().ok_or(Error::Internal("only evaluators have an online phase"))?;
         let client = &*self.links.client;
         let other = if self.role == Role::P0 { Role::P1 } else { Role::P0 };
         let engine = Evaluator::new(self.role, batch, self.peer(other)?.clone(), store.clone());
@@ -463,12 +464,12 @@ impl Party {
             Source::Tables(shapes) => {
                 let keys = receive_keys(self.role, client, batch, model, shapes, request.public)?;
                 let (started, cpu) = (Instant::now(), cpu_micros());
-                let part = embedding::part(self.role, k, tables, &keys)?;
+                let part = embedding::part(self.role, k, &weights.tables, &keys)?;
                 let (ctx, helper) = (ctx.step(lookup::STEP)?, &**self.peer(Role::P2)?);
                 (embedding::online(&ctx, helper, shape, k, part)?, started, cpu)
             }
         };
-        let y = model.forward(&ctx, weights, state, &Tensor::new(x), request.public)?;
+        let y = model.forward(&ctx, online, state, &Tensor::new(x), request.public)?;
         let mut online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
 
         // Nothing leaves unless both evaluators opened the same values.
