@@ -112,13 +112,13 @@ impl Machine {
 
     /// Core seconds of all three parties, in both phases.
     pub fn effort(&self, work: &Work) -> f64 {
-        let Work { helper, prepare: [p0, p1], online } = work;
-        [helper, p0, p1, online, online].map(|load| self.core_seconds(load).total()).iter().sum()
+        let Work { helper, prepare: [p0, p1], online, assist } = work;
+        [helper, p0, p1, online, online, assist].map(|load| self.core_seconds(load).total()).iter().sum()
     }
 
     /// Core seconds of P2, P0 and P1 before the input, and of an evaluator after it, with one reading of the program each.
     pub fn efforts(&self, work: &Work, reading: f64) -> [f64; 4] {
-        let Work { helper, prepare: [p0, p1], online } = work;
+        let Work { helper, prepare: [p0, p1], online, .. } = work;
         [helper, p0, p1, online].map(|load| self.core_seconds(load).total() + READING * reading)
     }
 
@@ -133,10 +133,12 @@ impl Machine {
         let shared = parties.iter().map(|p| p.total() + again).sum::<f64>() / cores;
         let slowest = parties.iter().map(|p| p.serial + again + p.parallel / cores);
         let preprocess = first * (3.0 / cores).max(1.0) + slowest.fold(shared, f64::max);
-        // The evaluators wait for each other at every hop, so that serial parts meet serial parts.
+        // The evaluators wait for each other at every hop, so that serial parts meet serial parts. Where the helper
+        // takes part it takes its share of the cores.
         let one = self.core_seconds(&work.online);
         let online = (one.serial + again) * (2.0 / cores).max(1.0)
             + one.parallel * 2.0 / cores
+            + self.core_seconds(&work.assist).total() / cores
             + f64::from(hops) * self.hop;
         PhaseSeconds { preprocess, online }
     }

@@ -12,8 +12,8 @@ use crate::run::{RunError, Task};
 const AIM: f64 = 2.0;
 /// The same for ranges whose every bit costs communication.
 const AIM_WHERE_DEAR: f64 = 1.5;
-/// Bits of a product above its point, the sign's among them, at least. An argument of a pointwise function needs two more
-/// than its range.
+/// Bits of a product above its point, the sign's among them, at least. An argument of a pointwise function needs three more
+/// than its range: its sign, and what comparisons with its tails take.
 const WHOLE: i32 = 10;
 /// Fractional bits of weights beyond which rounding of activations hides those of weights.
 const FINEST: i32 = 14;
@@ -86,7 +86,7 @@ fn squares(low: f64, high: f64) -> (i32, i32) {
 
 /// Exponents of weights, of their biases, and of normalised rows; and which products want a larger ring.
 fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantization) {
-    for entry in &shapes.manifest.0 {
+    for entry in shapes.manifest.0.iter().filter(|e| e.r#use != Use::Table) {
         let Some(layer) = entry.name.strip_suffix("weight") else { continue };
         let lifts = trial.conditions.iter().map(|c| &c.seen);
         let lifts = lifts.filter(|s| s.is_lift() && s.weight.as_deref() == Some(&*entry.name));
@@ -100,7 +100,7 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
         let product = if entry.r#use == Use::Matrix {
             let arguments = trial.conditions.iter().map(|c| &c.seen).filter(|s| s.is_argument());
             let own = arguments.filter(|s| s.weight.as_deref() == Some(&*entry.name));
-            let whole = own.filter_map(|s| next.step(&s.step).range).map(|range| range + 2).max();
+            let whole = own.filter_map(|s| next.step(&s.step).range).map(|range| range + 3).max();
             let whole = whole.unwrap_or_default().max(WHOLE);
             let most = (width - whole - shapes.activations).min(fraction.max(FINEST));
             chosen = (present + spare).min(most).max(fraction - FARTHEST);

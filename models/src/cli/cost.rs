@@ -6,6 +6,7 @@ use clap::Args;
 use ditto_core::cost::{Cost, Kind, Machine, PhaseSeconds};
 use ditto_models::architecture::Opens;
 use ditto_models::estimate::{Estimate, Row};
+use ditto_models::lookup::Lookup;
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
 use ditto_models::quantization::settings_for;
@@ -47,6 +48,9 @@ pub(crate) struct CostOf {
     /// directory if it is there
     #[arg(long, value_name = "FILE|none")]
     quantization: Option<PathBuf>,
+    /// Who looks tokens up, and from whom that hides the embedding tables
+    #[arg(long, value_enum, default_value = "client")]
+    embedding: Lookup,
     /// Choose variants of protocols for this network, and count the time that it would add (modelled)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
@@ -88,7 +92,8 @@ impl CostOf {
     pub(crate) fn run(self) -> Result<(), RunError> {
         let settings = settings_for(&self.model, self.plan, self.quantization.as_deref())?;
         let link = self.network.link();
-        let model = ModelSpec::of_config(&self.model, self.plan, Arc::new(settings.with_link(link)))?;
+        let model =
+            ModelSpec::of_config(&self.model, self.plan, Arc::new(settings.with_link(link)), self.embedding)?;
         let model = model.opening(self.opens);
         let longest = model.architecture.max_position_embeddings;
         let tokens = self.seq.saturating_add(self.past);

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use ditto_core::cost::{Cost, PhaseSeconds};
 use ditto_core::net::Limits;
 use ditto_models::generate::{Choice, Generated, Generation, Sampling, Told, generate};
+use ditto_models::lookup::Lookup;
 use ditto_models::plan::Plan;
 use ditto_models::run::{Launch, Network, RunError};
 use ditto_models::text::Stream;
@@ -34,7 +35,8 @@ Who chooses the next token decides what is opened to the client, and what the cl
                     learns the text and nothing more. Costs a product with the vocabulary and a tree of comparisons.
   --sample client   The last hidden state is opened to the client, which holds the table of tokens and so makes the logits
                     itself, and draws with --temperature, --top-k and --top-p. As good as opening all logits, and cheaper;
-                    many of them help a client to copy the model.
+                    many of them help a client to copy the model. With --embedding private the client has no table, and
+                    the logits are opened instead.
 
 Examples:
   ditto generate --model checkpoints/gpt2 --prompt \"The meaning of life is\" --tokens 20
@@ -69,6 +71,9 @@ pub(crate) struct Generate {
     /// Where the client's draws begin
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Who looks tokens up, and from whom that hides the embedding tables
+    #[arg(long, value_enum, default_value = "client")]
+    embedding: Lookup,
     /// Number formats and functions
     #[arg(long, value_enum, default_value = "accurate")]
     plan: Plan,
@@ -151,7 +156,7 @@ impl Generate {
         let (generation, quantization) =
             Generation::open(&self.model, self.plan, &self.prompt, self.tokens.into(), self.choice())?
                 .quantized(self.quantization.as_deref())?;
-        let generation = generation.opening()?.with_link(self.network.link());
+        let generation = generation.with_lookup(self.embedding)?.with_link(self.network.link());
         if !self.json {
             self.warn();
         }

@@ -9,6 +9,7 @@ use clap::Args;
 use ditto_core::cost::PhaseSeconds;
 use ditto_core::net::Limits;
 use ditto_models::answer::Answer;
+use ditto_models::lookup::Lookup;
 use ditto_models::plan::Plan;
 use ditto_models::run::{Launch, Network, Outcome, Phase, RunError, Task, run_private};
 use indicatif::ProgressBar;
@@ -64,6 +65,9 @@ pub(crate) struct Run {
     /// directory if it is there
     #[arg(long, value_name = "FILE|none")]
     quantization: Option<PathBuf>,
+    /// Who looks tokens up, and from whom that hides the embedding tables
+    #[arg(long, value_enum, default_value = "client")]
+    embedding: Lookup,
     /// Choose variants of protocols for this network, and tell the time that it would add (modelled, not measured)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
@@ -125,6 +129,7 @@ impl Run {
     pub(crate) fn run(self) -> Result<(), RunError> {
         let (task, quantization) = Task::open(&self.model, self.plan, self.inputs.read()?)?
             .batched(self.batch.into())?
+            .with_lookup(self.embedding)?
             .quantized(self.quantization.as_deref())?;
         let task = task.with_link(self.network.link());
         let reference = task.reference()?;
