@@ -158,7 +158,7 @@ impl Generate {
                 .quantized(self.quantization.as_deref())?;
         let generation = generation.with_lookup(self.embedding)?.with_link(self.network.link());
         if !self.json {
-            self.warn();
+            self.warn(quantization.is_some());
         }
         let launch = if self.in_process { Launch::Threads } else { Launch::processes()? };
         let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
@@ -191,7 +191,7 @@ impl Generate {
         }
     }
 
-    fn warn(&self) {
+    fn warn(&self, calibrated: bool) {
         eprintln!(
             "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
         );
@@ -199,6 +199,13 @@ impl Generate {
             eprintln!(
                 "Plan `{}` computes quadratic functions in place of {replaced}: a checkpoint that was not distilled for \
                  them writes nonsense.",
+                self.plan
+            );
+        }
+        if !calibrated {
+            eprintln!(
+                "This checkpoint was not calibrated for plan `{}`: a number out of a protocol's range would wrap without \
+                 notice. See `ditto calibrate`.",
                 self.plan
             );
         }
