@@ -2,6 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::setup::JsonCost;
 use clap::Args;
 use ditto_core::cost::{Cost, Kind, Machine, PhaseSeconds};
 use ditto_models::architecture::Opens;
@@ -73,13 +74,6 @@ struct Json<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonCost {
-    online_bytes: u64,
-    offline_bytes: u64,
-    hops: u32,
-}
-
-#[derive(Serialize)]
 struct JsonOperation<'a> {
     step: &'a str,
     hops: u32,
@@ -116,7 +110,6 @@ impl CostOf {
     }
 
     fn to_json(&self, estimate: &Estimate, predicted_seconds: PhaseSeconds) -> String {
-        let Cost { online, offline, hops, .. } = estimate.cost;
         let operations = estimate.operations.iter().map(|o| JsonOperation {
             step: &o.step,
             hops: o.cost.hops,
@@ -130,7 +123,7 @@ impl CostOf {
             network: self.network,
             seq: self.seq,
             past: self.past,
-            cost: JsonCost { online_bytes: online, offline_bytes: offline, hops },
+            cost: estimate.cost.into(),
             predicted_seconds,
             operations: operations.collect(),
         };
