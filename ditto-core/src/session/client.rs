@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::SecureModel;
 use super::lookup::make_keys;
 use super::party::Report;
-use super::plain::{quantize, words};
+use super::plain::words;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf, decode};
 use crate::kernel::{pack, packed_len, unpack};
@@ -89,8 +89,7 @@ impl Client {
         output: &Shape,
     ) -> Result<Array<f32>> {
         let k = M::Input::K;
-        let x = quantize("the input", x, k, M::Input::F as i32)?;
-        let mut m = words::<WordOf<M::Input>>(&x, k).into_vec();
+        let mut m = words::<WordOf<M::Input>>("the input", x, k, M::Input::F as i32)?.into_vec();
         for seed in seeds {
             let mask: Vec<WordOf<M::Input>> = Prg::new(seed).words(reserved::INPUT, 0, m.len(), k);
             m.iter_mut().zip(mask).for_each(|(m, l)| *m = m.wrapping_add(&l).low(k));

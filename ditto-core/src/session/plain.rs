@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::fixed::{Encoder, Fixed, decode};
 use crate::nn::{Tensor, WeightSource};
 use crate::observe::Observation;
+use crate::primitives::RingWord;
 use crate::public_math::power_of_two;
-use crate::ring::Word;
 use crate::settings::Settings;
-use crate::tensor::{Array, Permute, Shape, Structure};
+use crate::tensor::{Array, Elem, Permute, Shape, Structure};
 
 /// Where float weights come from: a checkpoint.
 pub trait Floats: Sync {
@@ -54,13 +54,28 @@ fn scaled(x: Array<f32>, scale: f64) -> Array<f32> {
 }
 
 /// Rounds to a format; a value that does not fit is named.
-pub(super) fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: i32) -> Result<Array<i64>> {
+fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: i32) -> Result<Array<i64>> {
+    quantized(name, x, width, fraction, |int| int)
+}
+
+/// Rounds to a format, as ring words.
+pub(super) fn words<W: RingWord>(name: &str, x: &Array<f32>, width: u32, fraction: i32) -> Result<Array<W>> {
+    quantized(name, x, width, fraction, |int| W::from_i64(int).low(width))
+}
+
+fn quantized<T: Elem>(
+    name: &str,
+    x: &Array<f32>,
+    width: u32,
+    fraction: i32,
+    each: impl Fn(i64) -> T + Sync,
+) -> Result<Array<T>> {
     let encoder = Encoder::scaled(fraction, width);
     // Numbers that do not fit are rare: look for one only if there is one.
     if let Some(&bad) = x.data().iter().find(|&&v| encoder.encode(f64::from(v)).is_none()) {
         return Err(Error::Encode { name: name.to_owned(), value: f64::from(bad), bits: width, fraction });
     }
-    Ok(x.map(|v| encoder.encode(f64::from(v)).unwrap_or_default()))
+    Ok(x.map(|v| each(encoder.encode(f64::from(v)).unwrap_or_default())))
 }
 
 struct ClearWeights<'a>(&'a dyn Floats);
@@ -209,9 +224,4 @@ fn simulated<M: SecureModel>(x: &Array<f32>) -> Result<Tensor<Simulate, M::Input
 fn floats_of<T: Fixed>(y: &Tensor<Simulate, T>) -> Array<f32> {
     let unit = power_of_two(y.exponent());
     y.repr().values().map(|v| (decode(v as i64, T::F) * unit) as f32)
-}
-
-/// Integers as ring words.
-pub(super) fn words<W: Word + crate::tensor::Elem>(x: &Array<i64>, k: u32) -> Array<W> {
-    x.map(|v| W::from_i64(v).low(k))
 }
