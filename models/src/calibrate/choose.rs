@@ -1,5 +1,6 @@
 //! Exponents and ranges from what was seen.
 
+use ditto_core::nn::least_variance;
 use ditto_core::session::{Entry, Floats, Manifest, SecureModel, Use};
 use ditto_core::settings::{Quantization, StepScale};
 
@@ -50,21 +51,21 @@ pub(super) fn choose(task: &Task, trial: &Trial) -> Result<(Quantization, Vec<Pr
     let shapes = Shapes { manifest, activations: model.plan.activation_fraction() as i32, model };
     let now = &task.job.model.settings.quantization;
     let mut next = Quantization { wide: now.wide.clone(), ..Quantization::default() };
-    ranges(trial, &mut next);
+    ranges(shapes.model.architecture.hidden_size, trial, &mut next);
     scales(&shapes, trial, now, &mut next);
     let problems = coarse(task, &shapes.manifest, &next, trial)?;
     Ok((next, problems))
 }
 
 /// Ranges of protocols.
-fn ranges(trial: &Trial, next: &mut Quantization) {
+fn ranges(width: usize, trial: &Trial, next: &mut Quantization) {
     for seen in trial.conditions.iter().map(|c| &c.seen).filter(|s| s.has_range()) {
         let step = next.steps.entry(seen.step.clone()).or_default();
         let largest = seen.least.abs().max(seen.greatest.abs()).max(f64::MIN_POSITIVE);
         let above = |aim: f64| (largest.log2() + aim).ceil();
         if seen.low > 0.0 {
             let low = (seen.least.max(f64::MIN_POSITIVE).log2() - AIM).floor();
-            let (low, high) = squares(low, above(AIM));
+            let (low, high) = squares(width, low, above(AIM));
             (step.low, step.range) = (Some(low), Some(high));
         } else if seen.step.ends_with("/values") {
             step.range = Some(above(AIM).clamp(-2.0, 12.0) as i32);
@@ -74,12 +75,10 @@ fn ranges(trial: &Trial, next: &mut Quantization) {
     }
 }
 
-/// The nearest range of squares that a normalisation can have: `[2^low, 2^high)`.
-fn squares(low: f64, high: f64) -> (i32, i32) {
+/// The nearest range of squares that a normalisation of rows can have: `[2^low, 2^high)`.
+fn squares(width: usize, low: f64, high: f64) -> (i32, i32) {
     let high = high.clamp(-8.0, 22.0) as i32;
-    // Eight fractional bits must be left of 22, less what a large range takes.
-    let least = -14 + 2 * (((high - 10).max(0) + 1) / 2);
-    let low = (low.clamp(-24.0, 24.0) as i32).max(least).min(19);
+    let low = (low.clamp(-24.0, 24.0) as i32).max(least_variance(width, high)).min(19);
     // A table for each third of the octaves.
     (low, high.max(low + 3))
 }
