@@ -7,7 +7,7 @@
 //! Each protocol is a file with four functions: `cost`, what it sends; `work`, what it computes; `offline`, all that
 //! depends on masks only and runs at all three parties before the input is there; `online`, what the evaluators do with
 //! the result.
-//! This is the only place that sees the inside of shares. In [`embedding`] alone P2 takes part online.
+//! This is the only place that sees the inside of shares. In `embedding` alone P2 takes part online.
 
 mod dealer;
 mod local;

@@ -5,12 +5,13 @@ use crate::plan::Formats;
 
 /// Keys and values of one block's tokens so far, [heads, tokens, width of a head].
 pub struct Cache<E: Engine, P: Formats> {
-    tokens: Option<(Tensor<E, P::Act>, Tensor<E, P::Value>)>,
+    keys: Option<Tensor<E, P::Act>>,
+    values: Option<Tensor<E, P::Value>>,
 }
 
 impl<E: Engine, P: Formats> Default for Cache<E, P> {
     fn default() -> Self {
-        Self { tokens: None }
+        Self { keys: None, values: None }
     }
 }
 
@@ -21,10 +22,15 @@ pub fn remember<P: Formats>(
     keys: Tensor<P::Act>,
     values: Tensor<P::Value>,
 ) -> (Tensor<P::Act>, Tensor<P::Value>) {
-    let all = match &cache.tokens {
-        Some((k, v)) => (concat(&[k, &keys], 1), concat(&[v, &values], 1)),
-        None => (keys, values),
+    let keys: Tensor<P::Act> = match &cache.keys {
+        Some(before) => concat(&[before, &keys], 1),
+        None => keys,
     };
-    cache.tokens = Some(all.clone());
-    all
+    let values: Tensor<P::Value> = match &cache.values {
+        Some(before) => concat(&[before, &values], 1),
+        None => values,
+    };
+    cache.keys = Some(keys.clone());
+    cache.values = Some(values.clone());
+    (keys, values)
 }

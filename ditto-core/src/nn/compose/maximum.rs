@@ -120,6 +120,9 @@ pub(super) fn cost_carrying(outer: usize, rows: &Rows, widths: &[u32], ways: usi
     all
 }
 
+/// Maxima, and what was carried along with them.
+type Top<P, W, C> = (<P as Primitives>::Masked<W>, Option<<P as Primitives>::Masked<C>>);
+
 /// [`row_max`] with nodes of at most `ways` elements; numbers carried along are selected as the compared ones are.
 ///
 /// # Error
@@ -136,7 +139,7 @@ pub(crate) fn tree<P: Primitives, W: RingWord, C: RingWord>(
     carried: Option<&P::Masked<C>>,
     rows: &Rows,
     ways: usize,
-) -> Result<(P::Masked<W>, Option<P::Masked<C>>)> {
+) -> Result<Top<P, W, C>> {
     let (mut x, mut carried, mut rows) = (x.clone(), carried.cloned(), rows.clone());
     let mut depth = 0;
     while rows.longest() > 1 {
