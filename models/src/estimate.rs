@@ -19,6 +19,8 @@ pub struct Estimate {
     pub cost: Cost,
     /// Seconds that this process took to read the program for the first time, plans of functions included, and again.
     pub reading: [f64; 2],
+    /// Whether the request continues a text.
+    pub continues: bool,
 }
 
 impl Estimate {
@@ -43,7 +45,8 @@ impl Estimate {
                 let first = started.elapsed().as_secs_f64();
                 let started = Instant::now();
                 next_program(model, &mut again, self.0)?;
-                Ok(Estimate { operations, cost, reading: [first, started.elapsed().as_secs_f64()] })
+                let reading = [first, started.elapsed().as_secs_f64()];
+                Ok(Estimate { operations, cost, reading, continues: self.0.past > 0 })
             }
         }
         model.with_model(Read(request))
@@ -54,9 +57,12 @@ impl Estimate {
         self.operations.iter().map(|o| o.work).sum()
     }
 
-    /// Predicted time with all parties on `machine`, and what `link` between them would add.
+    /// Predicted time with all parties on `machine`, unless it continues a text as the first request of their processes, and what `link` between them would add.
     pub fn seconds(&self, machine: &Machine, link: &Link) -> PhaseSeconds {
-        machine.predict(&self.work(), self.cost.hops, self.reading) + PhaseSeconds::on(link, &self.cost)
+        let [first, again] = self.reading;
+        let once = if self.continues { PhaseSeconds::default() } else { machine.first(first) };
+        once + machine.predict(&self.work(), self.operations.len(), self.cost.hops, again)
+            + PhaseSeconds::on(link, &self.cost)
     }
 }
 

@@ -24,6 +24,7 @@ pub mod input;
 pub mod model;
 pub mod plan;
 pub mod quantization;
+pub mod rehearsal;
 pub mod report;
 mod request;
 pub mod run;
