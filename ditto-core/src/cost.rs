@@ -14,7 +14,8 @@ use crate::kernel::packed_len;
 /// Communication of one step or of a whole program.
 ///
 /// Bytes are payload, packed: a message of n elements of k bits has `ceil(n k / 8)` bytes. `online` counts what P0
-/// and P1 send each other, both directions together; `offline` what the helper P2 sends to P1.
+/// and P1 send each other, both directions together, and what P2 sends them in the lookup of a private embedding;
+/// `offline` what the helper P2 sends to P1 otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cost {
     /// Bytes between the evaluators, both directions.

@@ -143,6 +143,9 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A key of a distributed point function, or what it is for, that cannot be.
+    #[error("distributed point function: {0}")]
+    PointFunction(&'static str),
     /// A part of this process failed (a worker thread died).
     #[error("internal error: {0}")]
     Internal(&'static str),

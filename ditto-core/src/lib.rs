@@ -6,6 +6,7 @@
 
 pub mod cost;
 pub mod ctx;
+pub mod dpf;
 pub mod engine;
 pub mod error;
 pub mod fixed;

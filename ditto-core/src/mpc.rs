@@ -7,7 +7,7 @@
 //! Each protocol is a file with four functions: `cost`, what it sends; `work`, what it computes; `offline`, all that
 //! depends on masks only and runs at all three parties before the input is there; `online`, what the evaluators do with
 //! the result.
-//! This is the only place that sees the inside of shares.
+//! This is the only place that sees the inside of shares. In [`embedding`] alone P2 takes part online.
 
 mod dealer;
 mod local;
@@ -18,6 +18,7 @@ mod store;
 
 pub(crate) mod b2a;
 pub(crate) mod bilinear;
+pub(crate) mod embedding;
 pub(crate) mod exp;
 pub(crate) mod linear;
 pub(crate) mod lookup;
@@ -33,6 +34,7 @@ pub(crate) mod upcast;
 
 pub use bilinear::Bilinear;
 pub use dealer::{Preprocess, Roles};
+pub use embedding::Table;
 pub use exp::ExpSpec;
 pub use lookup::{Lookup, MAX_INDEX_BITS};
 pub use msb::Signs;

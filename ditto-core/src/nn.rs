@@ -18,6 +18,7 @@ mod tests;
 mod weights;
 
 pub use choice::{Bits, argmax, greater, max_last, max_rows, maximum, relu, select};
+pub use compose::least_variance;
 pub use engine::{Activation, Engine, Softmax};
 pub use layers::{LayerNorm, Linear, LinearShape};
 pub use operators::{Minus, Plus, Times};

@@ -9,6 +9,9 @@ pub(crate) const VALUES: &str = "values of attention";
 /// The claim on the argument of an inverse; its step's range and low are the limits' exponents.
 pub(crate) const INVERSE: &str = "inverse";
 
+/// The claim on the argument of a pointwise function; its step's range is the limit's exponent.
+pub(crate) const POINTWISE: &str = "pointwise function";
+
 /// A weight that numbers came through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -48,7 +51,7 @@ pub struct Observation {
 impl Observation {
     /// Whether the step's range in the settings sets this condition's limits.
     pub fn has_range(&self) -> bool {
-        [SCORE_SPREAD, VALUES, INVERSE, "pointwise function"].contains(&self.op)
+        [SCORE_SPREAD, VALUES, INVERSE, POINTWISE].contains(&self.op)
     }
 
     /// Takes in what else was seen of the same condition.
@@ -58,6 +61,11 @@ impl Observation {
             *self = other;
         }
         (self.least, self.greatest) = (least, greatest);
+    }
+
+    /// Whether the numbers are arguments of a pointwise function, for which their ring must hold the step's range.
+    pub fn is_argument(&self) -> bool {
+        self.op == POINTWISE
     }
 
     /// Whether this is the opened sum that a truncation lifts: its limit moves with the scale of the factors.

@@ -1,10 +1,12 @@
 //! A model, its owner, its client and three parties.
 //!
 //! [`SecureModel`] says what runs. The owner shares weights ([`share_weights`]), each server is a [`Party`] that loads
-//! them and serves requests, the client ([`Client`]) shares an input and receives the output.
+//! them and serves requests, the client ([`Client`]) shares an input and receives the output. An [`Input`] is a tensor of
+//! the client's, or rows of tables that the client does not see and the servers do not see it choose.
 
 mod client;
 mod local;
+mod lookup;
 mod manifest;
 mod model;
 mod owner;
@@ -16,9 +18,12 @@ mod received;
 mod tests;
 
 pub use client::Client;
-pub use local::{LocalLinks, private};
+pub use local::{LocalLinks, private, private_lookup};
+pub use lookup::{Input, Table};
 pub use manifest::{Entry, Manifest, Use};
-pub use model::{Operation, SecureModel, next_operations, next_program, operations, program, request_cost};
+pub use model::{
+    Operation, SecureModel, input_bytes, next_operations, next_program, operations, program, request_cost,
+};
 pub use owner::share_weights;
 pub use party::{Conversation, Links, Party, Report, Served};
 pub use plain::{ClearModel, Floats, SimulatedModel, clear, simulate};

@@ -4,7 +4,7 @@
 //! compute over in-memory channels, reconstructs the output, and reports what was counted beside what was metered.
 
 mod script;
-mod watch;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use clap::Parser;
 use ditto_core::cost::{Kind, Load, PhaseSeconds};
 use ditto_core::net::Link;
 use ditto_models::estimate::Estimate;
+use ditto_models::lookup::Lookup;
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
 use ditto_models::rehearsal::{Timed, rehearse, run_blank};
@@ -61,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for dir in &args.model {
         for &plan in &args.plan {
-            let model = ModelSpec::of_config(dir, plan, Default::default())?;
+            let model = ModelSpec::of_config(dir, plan, Default::default(), Lookup::Client)?;
             for &seq in &args.seq {
                 let request = Request::new(&[seq], &model.architecture.head);
                 let further = Request { tokens: vec![1], past: seq, ..request.clone() };

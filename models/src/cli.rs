@@ -7,6 +7,7 @@ mod generate;
 mod inputs;
 mod party;
 mod run;
+mod setup;
 mod show;
 
 use std::path::Path;

@@ -4,5 +4,5 @@
 mod bert;
 mod gpt2;
 
-pub use self::bert::BertEmbeddings;
+pub use self::bert::{BertEmbeddings, rows};
 pub use self::gpt2::{Gpt2Embeddings, LmHead};

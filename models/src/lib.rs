@@ -21,6 +21,7 @@ mod fuzz;
 pub mod generate;
 pub mod gpt2;
 pub mod input;
+pub mod lookup;
 pub mod model;
 pub mod plan;
 pub mod quantization;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ditto_core::error::Result;
 use ditto_core::nn::{Activation, Engine, Scope, Tensor, WeightSource, Weights};
-use ditto_core::session::SecureModel;
+use ditto_core::session::{Input, SecureModel};
 use ditto_core::tensor::Shape;
 use ditto_core::{Ctx, Settings};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::architecture::{Architecture, Gelu, Opens, PublicHead};
 use crate::bert::{Bert, bert};
 use crate::config::{ConfigError, ModelConfig};
 use crate::gpt2::{self, Cache, Gpt2};
+use crate::lookup::{Embedding, Lookup};
 use crate::plan::{Formats, Functions, Output, Plan, VisitFormats};
 pub use crate::request::{Layout, Request};
 
@@ -28,6 +29,9 @@ pub struct ModelSpec {
     pub architecture: Architecture,
     /// Scales, and the network to choose variants for.
     pub settings: Arc<Settings>,
+    /// Who looks tokens up.
+    #[serde(default)]
+    pub embedding: Embedding,
 }
 
 /// BERT in formats `P`.
@@ -49,6 +53,9 @@ impl<P: Formats> SecureModel for BertModel<P> {
     }
     fn settings(&self) -> Arc<Settings> {
         self.spec.settings.clone()
+    }
+    fn input(&self) -> Input {
+        self.spec.embedding.input(&self.spec.architecture)
     }
     fn input_shape(&self, request: &Request) -> Shape {
         Shape::new(&[request.rows(), self.spec.architecture.hidden_size])
@@ -89,6 +96,9 @@ impl<P: Formats> SecureModel for Gpt2Model<P> {
     fn settings(&self) -> Arc<Settings> {
         self.spec.settings.clone()
     }
+    fn input(&self) -> Input {
+        self.spec.embedding.input(&self.spec.architecture)
+    }
     fn input_shape(&self, request: &Request) -> Shape {
         Shape::new(&[request.rows(), self.spec.architecture.hidden_size])
     }
@@ -121,10 +131,11 @@ impl ModelSpec {
         dir: &Path,
         plan: Plan,
         settings: Arc<Settings>,
+        lookup: Lookup,
     ) -> std::result::Result<Self, ConfigError> {
         let config = ModelConfig::open(dir)?;
         let architecture = Architecture::new(&config, &config.head(dir)?);
-        Ok(Self { plan, architecture, settings })
+        Ok(Self { plan, architecture, settings, embedding: Embedding::new(lookup, &config) })
     }
 
     /// The same where a causal model opens something else to the client; any other model as it is.

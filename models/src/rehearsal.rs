@@ -14,8 +14,9 @@ use ditto_core::{Error, Settings};
 
 use crate::architecture::{Architecture, PublicHead};
 use crate::estimate::Estimate;
+use crate::lookup::Embedding;
 use crate::model::{ModelSpec, Request, Visit};
-use crate::run::{Answered, Launch, Parties, RunError, Session};
+use crate::run::{Answered, Asked, Launch, Parties, RunError, Session};
 
 /// Sizes of the layer.
 const WIDTH: usize = 256;
@@ -39,7 +40,7 @@ pub fn rehearse(model: &ModelSpec, launch: &Launch) -> Result<Machine, RunError>
     let seconds: Vec<PhaseSeconds> = timed.iter().map(|t| t.seconds).collect();
     let (small, large) = seconds[1..].split_at(SMALL.1);
     let observed = |size, runs: &[PhaseSeconds]| {
-        let Estimate { operations, cost, reading: [_, reading], .. } = Estimate::new(&model, &request(size))?;
+        let Estimate { operations, cost, reading, .. } = Estimate::new(&model, &request(size))?;
         let work: Work = operations.iter().map(|o| o.work).sum();
         Ok::<_, RunError>(Observed {
             work,
@@ -77,7 +78,7 @@ fn reduced(model: &ModelSpec) -> ModelSpec {
         ..model.architecture.clone()
     };
     let settings = Settings { link: model.settings.link, ..Settings::default() };
-    ModelSpec { plan: model.plan, architecture, settings: settings.into() }
+    ModelSpec { plan: model.plan, architecture, settings: settings.into(), embedding: Embedding::Client }
 }
 
 /// The lower quartile of each phase: what else the machine does can only add.
@@ -99,7 +100,7 @@ pub struct Timed {
     pub cpu_seconds: [[f64; 3]; 2],
 }
 
-/// Runs requests on a model of these sizes, in one session. Weights and inputs are numbers without a meaning: what a run
+/// Runs requests on a model of these sizes, of which the client looks tokens up, in one session. Weights and inputs are numbers without a meaning: what a run
 /// takes does not depend on them.
 pub fn run_blank(model: &ModelSpec, requests: &[Request], launch: &Launch) -> Result<Vec<Timed>, RunError> {
     let (limits, randomness) = (Limits::default(), Randomness::system());
@@ -126,7 +127,8 @@ impl Visit for Blank<'_> {
             let x = Array::zeros([request.rows(), spec.architecture.hidden_size]);
             let (output, before) = (spec.architecture.output_shape(request), session.cpu_seconds);
             let at = (i, requests.len());
-            let Answered { preprocess, online, .. } = session.request::<M>(request, &x, &output, at)?;
+            let Answered { preprocess, online, .. } =
+                session.request(model, request, Asked::Values(&x), &output, at)?;
             let spent = |phase: usize| {
                 std::array::from_fn(|party| session.cpu_seconds[phase][party] - before[phase][party])
             };
@@ -159,7 +161,12 @@ mod tests {
         let bert = Architecture::new(&ModelConfig::Bert(BertConfig::tiny()), &Head::QuestionAnswering);
         let gpt2 = Architecture::new(&ModelConfig::Gpt2(Gpt2Config::tiny()), &Head::CausalLm);
         let masked = Architecture { head: PublicHead::MaskedLm { vocabulary: 30_000 }, ..bert.clone() };
-        let spec = |architecture| ModelSpec { plan: Plan::Ditto, architecture, settings: Default::default() };
+        let spec = |architecture| ModelSpec {
+            plan: Plan::Ditto,
+            architecture,
+            settings: Default::default(),
+            embedding: Embedding::Client,
+        };
         [bert, gpt2, masked].map(spec).into()
     }
 

@@ -13,7 +13,7 @@ pub(crate) use launch::Parties;
 pub use launch::{Launch, Network};
 pub use party::party_process;
 pub use private::{Outcome, Phase, Seconds, run_private};
-pub(crate) use session::{Answered, Session};
+pub(crate) use session::{Answered, Asked, Session};
 pub use task::Task;
 
 use crate::calibrate::Unsafe;

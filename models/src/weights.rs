@@ -44,6 +44,13 @@ impl Floats for ModelFloats<'_> {
             Self::Gpt2(floats) => floats.floats(name, shape),
         }
     }
+
+    fn transposed(&self, name: &str, inputs: usize, outputs: usize) -> ditto_core::Result<Option<Vec<f32>>> {
+        match self {
+            Self::Bert(floats) => floats.transposed(name, inputs, outputs),
+            Self::Gpt2(floats) => floats.transposed(name, inputs, outputs),
+        }
+    }
 }
 
 /// An error about the tensor that the model calls `name`; the cause says what the checkpoint calls it.

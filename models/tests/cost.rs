@@ -10,9 +10,11 @@ use ditto_core::Settings;
 use ditto_core::cost::{Cost, Kind, Load};
 use ditto_core::net::{Limits, Link};
 use ditto_core::prg::Randomness;
+use ditto_core::session::Operation;
 use ditto_models::config::{BertConfig, Head};
 use ditto_models::estimate::Estimate;
 use ditto_models::input::Input;
+use ditto_models::lookup::Lookup;
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
 use ditto_models::run::{Launch, Task, run_private};
@@ -48,8 +50,12 @@ fn checkpoints() -> Vec<TempDir> {
 }
 
 fn estimate(dir: &Path, plan: Plan, link: Link, tokens: usize) -> Estimate {
+    estimate_with(dir, plan, link, tokens, Lookup::Client)
+}
+
+fn estimate_with(dir: &Path, plan: Plan, link: Link, tokens: usize, lookup: Lookup) -> Estimate {
     let settings = Settings { link, ..Settings::default() };
-    let model = ModelSpec::of_config(dir, plan, Arc::new(settings)).unwrap();
+    let model = ModelSpec::of_config(dir, plan, Arc::new(settings), lookup).unwrap();
     Estimate::new(&model, &Request::new(&[tokens], &model.architecture.head)).unwrap()
 }
 
@@ -85,6 +91,27 @@ fn counted_is_metered_is_told() {
                 assert_eq!(sum(&told), told.cost, "{head:?}, {plan}, {tokens} tokens");
             }
         }
+    }
+}
+
+#[test]
+fn a_private_lookup_is_counted_metered_and_told() {
+    for dir in checkpoints() {
+        let config = BertConfig::open(dir.path()).unwrap();
+        let head = Head::of_config(&config, dir.path()).unwrap();
+        let task = Task::open(dir.path(), Plan::Accurate, [input(&head, 9)]).unwrap();
+        let task = task.with_lookup(Lookup::Private).unwrap();
+        let (limits, threads) = (Limits::default(), &Launch::Threads);
+        let run = run_private(&task, threads, limits, Randomness::system(), &|_| ()).unwrap();
+        let tokens = task.job.requests[0].rows();
+        let told = estimate_with(dir.path(), Plan::Accurate, Link::NONE, tokens, Lookup::Private);
+        assert_eq!((run.counted, told.cost), (run.metered, run.counted), "{head:?}");
+        assert_eq!(sum(&told), told.cost);
+        let [input, lookup, ..] = &told.operations[..] else { panic!("no operations") };
+        assert_eq!((input.step.as_str(), lookup.step.as_str()), ("input", "lookup"));
+        // All three servers take part: at the ends of the links between them each byte counts twice.
+        let wire = |o: &Operation| 2 * o.work.online[Kind::Wire] + o.work.assist[Kind::Wire];
+        assert_eq!((wire(input), wire(lookup)), (input.cost.online, 2 * lookup.cost.online));
     }
 }
 

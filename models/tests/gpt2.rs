@@ -11,6 +11,7 @@ use ditto_core::prg::Randomness;
 use ditto_models::calibrate::{Trial, calibrate};
 use ditto_models::config::Gpt2Config;
 use ditto_models::generate::{Choice, Generated, Generation, Sampling, generate};
+use ditto_models::lookup::Lookup;
 use ditto_models::plan::Plan;
 use ditto_models::quantization::QuantizationFile;
 use ditto_models::report::chain;
@@ -32,7 +33,13 @@ fn checkpoint(synthetic: &SyntheticGpt2) -> TempDir {
 }
 
 fn open(dir: &Path, plan: Plan, prompt: &str, tokens: usize, choice: Choice) -> Generation {
-    Generation::open(dir, plan, prompt, tokens, choice).unwrap().quantized(None).unwrap().0.opening().unwrap()
+    Generation::open(dir, plan, prompt, tokens, choice)
+        .unwrap()
+        .quantized(None)
+        .unwrap()
+        .0
+        .with_lookup(Lookup::Client)
+        .unwrap()
 }
 
 fn private(generation: &Generation) -> Generated {
@@ -195,6 +202,24 @@ fn activations_in_the_thousands_run_after_calibration() {
         let generation = open(dir.path(), plan, "The cat", 3, Choice::Argmax);
         assert_eq!(private(&generation).tokens.len(), 3);
         assert_eq!(private(&open(dir.path(), plan, "The cat", 3, GREEDY)).tokens.len(), 3);
+    }
+}
+
+#[test]
+fn tokens_that_the_servers_look_up_are_the_same() {
+    let dir = checkpoint(&SyntheticGpt2::new(endless(), 5));
+    for choice in [Choice::Argmax, GREEDY] {
+        for plan in [Plan::Accurate, Plan::Puma] {
+            let own = open(dir.path(), plan, "The cat sat", 3, choice);
+            let looked_up =
+                open(dir.path(), plan, "The cat sat", 3, choice).with_lookup(Lookup::Private).unwrap();
+            let (own, looked_up) = (private(&own), private(&looked_up));
+            assert_eq!(own.tokens, looked_up.tokens, "{plan}");
+            let (a, b) = (own.counted[1], looked_up.counted[1]);
+            assert!(b.online > a.online, "{a:?} {b:?}");
+            // One hop for the lookup; a client without the table has all logits opened, which takes more.
+            assert!(choice != Choice::Argmax || b.hops == a.hops + 1, "{a:?} {b:?}");
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use ditto_core::prg::Randomness;
 use ditto_models::answer::Answer;
 use ditto_models::config::BertConfig;
 use ditto_models::input::Input;
+use ditto_models::lookup::Lookup;
 use ditto_models::plan::Plan;
 use ditto_models::run::{Launch, Outcome, Task, run_private};
 use ditto_models::synthetic::{Synthetic, SyntheticHead};
@@ -97,6 +98,27 @@ fn every_head_runs_privately() {
             }
         }
     }
+}
+
+#[test]
+fn tokens_are_looked_up_privately() {
+    for head in HEADS {
+        let dir = checkpoint(&head);
+        let task = open(dir.path(), Plan::Accurate, &head).batched(2).unwrap();
+        let by_client = private(&task);
+        let task = task.with_lookup(Lookup::Private).unwrap();
+        let (reference, out) = (task.reference().unwrap(), private(&task));
+        assert_eq!(out.counted.hops, by_client.counted.hops + 1);
+        for (answer, float) in out.answers.iter().zip(&reference) {
+            let largest = float.values().iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            let error = distance(answer, float.values());
+            assert!(error < 0.1 * largest, "{head:?}: {error} of {largest}");
+        }
+    }
+    // In the larger ring of other plans.
+    let dir = checkpoint(&SyntheticHead::QuestionAnswering);
+    let task = open(dir.path(), Plan::Puma, &SyntheticHead::QuestionAnswering);
+    private(&task.with_lookup(Lookup::Private).unwrap());
 }
 
 #[test]

@@ -163,12 +163,14 @@ impl Machine {
 
     /// Core seconds of all three parties, in both phases.
     pub fn effort(&self, work: &Work) -> f64 {
-        self.efforts(work).iter().sum::<f64>() + self.core_seconds(&work.online, |_| true).total()
+        let [online, assist] =
+            [&work.online, &work.assist].map(|load| self.core_seconds(load, |_| true).total());
+        self.efforts(work).iter().sum::<f64>() + online + assist
     }
 
     /// Core seconds of P2, P0 and P1 before the input, and of an evaluator after it.
     pub fn efforts(&self, work: &Work) -> [f64; 4] {
-        let Work { helper, prepare: [p0, p1], online } = work;
+        let Work { helper, prepare: [p0, p1], online, .. } = work;
         [helper, p0, p1, online].map(|load| self.core_seconds(load, |_| true).total())
     }
 
@@ -180,22 +182,23 @@ impl Machine {
     /// Time of some kinds of computing alone, with all three parties on this machine.
     fn computing(&self, work: &Work, of: impl Fn(Kind) -> bool + Copy) -> PhaseSeconds {
         let cores = self.cores as f64;
-        let Work { helper, prepare: [p0, p1], online } = work;
+        let Work { helper, prepare: [p0, p1], online, assist } = work;
         let parties = [helper, p0, p1].map(|load| self.core_seconds(load, of));
         // All work at once, and nobody is done before the slowest.
         let shared = parties.iter().map(Core::total).sum::<f64>() / cores;
         let slowest = parties.iter().map(|p| p.serial + p.parallel / cores);
         let preprocess = slowest.fold(shared, f64::max);
-        // The evaluators wait for each other at every hop, so that serial parts meet serial parts.
-        let one = self.core_seconds(online, of);
-        let online = one.serial * (2.0 / cores).max(1.0) + one.parallel * 2.0 / cores;
+        // The evaluators wait for each other at every hop, so that serial parts meet serial parts. Where the helper
+        // takes part it takes its share of the cores.
+        let [one, assist] = [online, assist].map(|load| self.core_seconds(load, of));
+        let online =
+            one.serial * (2.0 / cores).max(1.0) + one.parallel * 2.0 / cores + assist.total() / cores;
         PhaseSeconds { preprocess, online }
     }
 
-    /// What the first request of a process takes longer than the next, if reading its program takes longer by so much.
-    pub fn first(&self, reading: f64) -> PhaseSeconds {
-        let seen = self.pace.first;
-        PhaseSeconds { preprocess: seen.preprocess.max(self.readings() * reading), ..seen }
+    /// What the first request of a process takes longer than the next.
+    pub fn first(&self) -> PhaseSeconds {
+        self.pace.first
     }
 
     /// Time of a request of which all three parties run on this machine and nothing else does.
@@ -274,7 +277,7 @@ mod tests {
             let first = PhaseSeconds { preprocess: 0.5, online: 0.25 };
             let seen = told.seen([&run(1, 10, 7), &run(100, 12, 8)], first);
             let expected = run(1000, 100, 50).seconds + first;
-            let got = seen.predict(&work(1000), 100, 50, reading) + seen.first(reading);
+            let got = seen.predict(&work(1000), 100, 50, reading) + seen.first();
             assert!((got.preprocess / expected.preprocess - 1.0).abs() < 1e-9, "{got:?}, {expected:?}");
             assert!((got.online / expected.online - 1.0).abs() < 1e-9, "{got:?}, {expected:?}");
         }

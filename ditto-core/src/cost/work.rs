@@ -138,6 +138,8 @@ pub struct Work {
     pub prepare: [Load; 2],
     /// Each of P0 and P1, once the input is there.
     pub online: Load,
+    /// P2, once the input is there: in the lookup of a private embedding only.
+    pub assist: Load,
 }
 
 impl Work {
@@ -162,6 +164,12 @@ impl Work {
         let bytes = (n * size_of::<W>()) as u64;
         let combine = Load::of(Kind::Pass, 3 * bytes) + Load::of(Kind::Hash, bytes);
         Self { online: message + message + combine, ..Self::default() }
+    }
+
+    /// The helper sends `n` numbers of `k` bits to each evaluator once the input is there.
+    pub(crate) fn assist<W: Word>(n: usize, k: u32) -> Self {
+        let message = Load::message::<W>(n, k);
+        Self { online: message, assist: (message + Load::pass::<W>(n)).times(2), ..Self::default() }
     }
 
     /// The evaluators receive `n` numbers of `k` bits that a client has masked.
@@ -204,6 +212,12 @@ impl Work {
         Self { prepare: self.prepare.map(|p| p + Load::of(kind, amount as u64)), ..self }
     }
 
+    /// More at each of the three parties once the input is there.
+    #[must_use]
+    pub(crate) fn each_online(self, kind: Kind, amount: usize) -> Self {
+        Self { assist: self.assist + Load::of(kind, amount as u64), ..self.online(kind, amount) }
+    }
+
     /// More at both evaluators online.
     #[must_use]
     pub(crate) fn online(self, kind: Kind, amount: usize) -> Self {
@@ -218,6 +232,7 @@ impl Add for Work {
             helper: self.helper + other.helper,
             prepare: [self.prepare[0] + other.prepare[0], self.prepare[1] + other.prepare[1]],
             online: self.online + other.online,
+            assist: self.assist + other.assist,
         }
     }
 }

@@ -95,7 +95,7 @@ impl Ctx<'_, Meter> {
         tables.update(table);
     }
 
-    fn charge(&self, cost: Cost, work: Work) {
+    pub(crate) fn charge(&self, cost: Cost, work: Work) {
         let mut charges = self.engine().charges.lock().unwrap_or_else(PoisonError::into_inner);
         charges.push(Charge { step: self.id(), cost, work });
         drop(charges);

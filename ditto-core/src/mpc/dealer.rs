@@ -58,6 +58,14 @@ impl Preprocess {
         Self { roles, batch }
     }
 
+    pub(in crate::mpc) fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    pub(in crate::mpc) fn batch(&self) -> u64 {
+        self.batch
+    }
+
     /// Which party this is.
     pub fn role(&self) -> Role {
         match self.roles {

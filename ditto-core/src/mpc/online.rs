@@ -96,9 +96,30 @@ impl Ctx<'_, Evaluator> {
         for (a, &b) in mine.iter_mut().zip(&theirs) {
             *a = combine(*a, b);
         }
-        let digest = Sha256::digest(bytemuck::cast_slice::<W, u8>(&mine)).into();
-        engine.opened.lock().unwrap_or_else(PoisonError::into_inner).insert((self.id(), seq), digest);
+        self.remember(seq, &mine);
         Ok(mine)
+    }
+
+    fn remember<W: Word>(&self, seq: u32, values: &[W]) {
+        let digest = Sha256::digest(bytemuck::cast_slice::<W, u8>(values)).into();
+        self.engine().opened.lock().unwrap_or_else(PoisonError::into_inner).insert((self.id(), seq), digest);
+    }
+
+    /// Makes values that both evaluators have part of what they compare.
+    pub(in crate::mpc) fn record<W: Word>(&self, values: &[W]) {
+        self.remember(self.counters().online.fetch_add(1, Ordering::Relaxed), values);
+    }
+
+    /// What the helper says in this step's online phase: the first message on the link from it.
+    pub(in crate::mpc) fn hear<W: Word>(&self, helper: &dyn Channel, n: usize, k: u32) -> Result<Vec<W>> {
+        let address = Address { batch: self.engine().batch, step: self.id(), seq: 0 };
+        let failed = |source| Error::Net { step: Some(self.path().to_owned()), source };
+        let got = helper.recv(address, packed_len(n, k)).map_err(failed)?;
+        self.received(got.depth);
+        unpack(&got.payload, n, k).ok_or_else(|| Error::Preprocessing {
+            step: self.path().to_owned(),
+            what: "the helper's message has set padding bits",
+        })
     }
 
     /// [`Self::open`] of additive shares modulo 2^k.

@@ -5,6 +5,7 @@ mod attention;
 mod baselines;
 mod bits;
 mod choice;
+mod embedding;
 mod freshness;
 mod headings;
 mod inverse;

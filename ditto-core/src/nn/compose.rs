@@ -14,6 +14,7 @@ mod truncate;
 pub(crate) use argmax::argmax;
 pub(crate) use attention::softmax_attend;
 pub(crate) use choice::{greater, relu, select};
+pub use norm::least_variance;
 pub(crate) use norm::{mean_rows, normalize, standardize, standardize_tensor};
 pub(crate) use pointwise::{activation, apply_plan, pointwise};
 pub(crate) use truncate::truncate;

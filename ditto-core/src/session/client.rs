@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use super::SecureModel;
+use super::lookup::make_keys;
 use super::party::Report;
-use super::plain::{quantize, words};
+use super::plain::words;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf, decode};
 use crate::kernel::{pack, packed_len, unpack};
@@ -88,8 +89,7 @@ impl Client {
         output: &Shape,
     ) -> Result<Array<f32>> {
         let k = M::Input::K;
-        let x = quantize("the input", x, k, M::Input::F as i32)?;
-        let mut m = words::<WordOf<M::Input>>(&x, k).into_vec();
+        let mut m = words::<WordOf<M::Input>>("the input", x, k, M::Input::F as i32)?.into_vec();
         for seed in seeds {
             let mask: Vec<WordOf<M::Input>> = Prg::new(seed).words(reserved::INPUT, 0, m.len(), k);
             m.iter_mut().zip(mask).for_each(|(m, l)| *m = m.wrapping_add(&l).low(k));
@@ -98,7 +98,33 @@ impl Client {
         let address = Address::new(batch, reserved::INPUT, 1);
         self.links[0].send(Message::new(address, 0, payload.clone()))?;
         self.links[1].send(Message::new(address, 0, payload))?;
+        self.output::<M>(batch, output)
+    }
 
+    /// Sends keys that look up rows of the model's tables, and receives the output. `ids` has a list for each of
+    /// [`Input::Lookup`]'s tables. Such a request has no seeds: it does not [begin](Self::begin).
+    ///
+    /// [`Input::Lookup`]: super::Input::Lookup
+    pub fn finish_lookup<M: SecureModel>(
+        &self,
+        model: &M,
+        request: &M::Request,
+        batch: u64,
+        ids: &[Vec<usize>],
+        randomness: &Randomness,
+        output: &Shape,
+    ) -> Result<Array<f32>> {
+        let [seed, _] = randomness.seeds(batch);
+        let keys = make_keys(model, request, ids, &seed)?;
+        let address = Address::new(batch, reserved::INPUT, 1);
+        for (link, keys) in self.links.iter().zip(keys) {
+            link.send(Message::new(address, 0, keys))?;
+        }
+        self.output::<M>(batch, output)
+    }
+
+    /// The output of a request whose input is on its way.
+    fn output<M: SecureModel>(&self, batch: u64, output: &Shape) -> Result<Array<f32>> {
         let (n, k) = (output.len(), M::Output::K);
         let part = |link: &Arc<dyn Channel>| -> Result<Vec<WordOf<M::Output>>> {
             let got = link.recv(Address::new(batch, reserved::OUTPUT, 1), packed_len(n, k))?;
@@ -108,11 +134,6 @@ impl Client {
         let values =
             a.iter().zip(&b).map(|(a, b)| decode(a.wrapping_sub(b).low(k).signed(k), M::Output::F) as f32);
         Array::new(output.clone(), values.collect())
-    }
-
-    /// Bytes that [`Self::finish`] sends for an input: its masked value to each evaluator.
-    pub fn input_bytes<M: SecureModel>(&self, x: &Array<f32>) -> u64 {
-        2 * packed_len(x.len(), M::Input::K) as u64
     }
 
     /// What each party counted and used in a request that has ended.

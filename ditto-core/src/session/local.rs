@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::mpc::Role;
 use crate::net::{Channel, Limits, Peer, pair};
 use crate::prg::Randomness;
-use crate::tensor::Array;
+use crate::tensor::{Array, Shape};
 
 /// In-memory links between all ends of a session.
 pub struct LocalLinks {
@@ -56,13 +56,42 @@ pub fn private<M: SecureModel>(
     floats: &dyn Floats,
     inputs: &[(M::Request, Array<f32>)],
 ) -> Result<Vec<Array<f32>>> {
-    let (limits, randomness) = (Limits::default(), Randomness::system());
+    let randomness = Randomness::system();
+    converse(model, floats, inputs, &randomness, |client, batch, (_, x), output| {
+        let seeds = client.begin(batch, &randomness)?;
+        client.ready(batch)?;
+        client.finish::<M>(batch, &seeds, x, output)
+    })
+}
+
+/// The same of a model whose input is [looked up](super::Input::Lookup): `inputs` have a list of ids for each table.
+pub fn private_lookup<M: SecureModel>(
+    model: &M,
+    floats: &dyn Floats,
+    inputs: &[(M::Request, Vec<Vec<usize>>)],
+) -> Result<Vec<Array<f32>>> {
+    let randomness = Randomness::system();
+    converse(model, floats, inputs, &randomness, |client, batch, (request, ids), output| {
+        client.ready(batch)?;
+        client.finish_lookup(model, request, batch, ids, &randomness, output)
+    })
+}
+
+/// Three parties, the owner and the client of one conversation; `ask` is how the client has a request answered.
+fn converse<M: SecureModel, X: Sync>(
+    model: &M,
+    floats: &dyn Floats,
+    inputs: &[(M::Request, X)],
+    randomness: &Randomness,
+    ask: impl Fn(&Client, u64, &(M::Request, X), &Shape) -> Result<Array<f32>>,
+) -> Result<Vec<Array<f32>>> {
+    let limits = Limits::default();
     let links = LocalLinks::new(limits);
     let serve = |role: Role, (links, owner): (Links, Arc<dyn Channel>)| {
         let everybody: Vec<_> =
             links.peers.iter().flatten().chain([&links.client, &owner]).cloned().collect();
         let run = || {
-            let party = Party::establish(role, links, limits.time_limit, &randomness)?;
+            let party = Party::establish(role, links, limits.time_limit, randomness)?;
             let received = Received::receive(role, &*owner, &Manifest::of(model)?)?;
             let weights = Served::new(model, &received, role)?;
             drop(received);
@@ -81,14 +110,12 @@ pub fn private<M: SecureModel>(
             .map(|(role, ends)| scope.spawn(move || serve(role, ends)));
         let client = Client::new(links.client);
         let drive = || {
-            share_weights(&links.owner, &Manifest::of(model)?, floats, &randomness, &|_| ())?;
+            share_weights(&links.owner, &Manifest::of(model)?, floats, randomness, &|_| ())?;
             let mut state = M::State::default();
-            let answers = inputs.iter().enumerate().map(|(i, (request, x))| {
+            let answers = inputs.iter().enumerate().map(|(i, input)| {
                 let batch = i as u64 + 1;
-                let (_, _, output) = next_program(model, &mut state, request)?;
-                let seeds = client.begin(batch, &randomness)?;
-                client.ready(batch)?;
-                let y = client.finish::<M>(batch, &seeds, x, &output)?;
+                let (_, _, output) = next_program(model, &mut state, &input.0)?;
+                let y = ask(&client, batch, input, &output)?;
                 client.reports(batch)?;
                 Ok(y)
             });

@@ -16,6 +16,8 @@ pub enum Use {
     Matrix,
     /// Takes part in arithmetic as it is.
     Parameter,
+    /// Is looked up, row by row, for the input.
+    Table,
 }
 
 /// One tensor that a model loads.
@@ -48,7 +50,7 @@ impl Entry {
     }
 }
 
-/// The tensors that a model loads, in the order in which it asks for them.
+/// The tensors that a model loads, in the order in which it asks for them, and the tables of its input.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Manifest(pub Vec<Entry>);
 
@@ -57,7 +59,18 @@ impl Manifest {
     pub fn of<M: SecureModel>(model: &M) -> Result<Self> {
         let recorder = Recorder::new(model.settings());
         model.load::<Meter, _>(&recorder)?;
-        Ok(Self(recorder.entries.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        let mut entries = recorder.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Rows are summed to the input, which has the exponent 0.
+        entries.extend(model.input().tables().iter().map(|table| Entry {
+            name: table.name.clone(),
+            r#use: Use::Table,
+            shape: table.shape(),
+            width: M::Input::K,
+            fraction: M::Input::F,
+            exponent: 0,
+            scale: 1.0,
+        }));
+        Ok(Self(entries))
     }
 }
 

@@ -1,14 +1,14 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::lookup::{self, Input};
 use super::manifest::Recorder;
-use crate::cost::{Cost, Work};
+use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::engine::{Charge, Meter, Program};
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf};
 use crate::kernel::packed_len;
-use crate::mpc::Dealt;
 use crate::nn::{Engine, Tensor, WeightSource};
 use crate::settings::Settings;
 use crate::tensor::Shape;
@@ -33,6 +33,10 @@ pub trait SecureModel: Sync {
     /// Scales, and the link to choose variants for.
     fn settings(&self) -> Arc<Settings> {
         Arc::default()
+    }
+    /// Where inputs come from: by default the client has them.
+    fn input(&self) -> Input {
+        Input::Values
     }
     /// Shape of a request's input.
     fn input_shape(&self, request: &Self::Request) -> Shape;
@@ -61,10 +65,9 @@ pub fn next_program<M: SecureModel>(
     request: &M::Request,
 ) -> Result<(Program, [u8; 32], Shape)> {
     let weights = model.load::<Meter, _>(&Recorder::new(model.settings()))?;
-    let shape = model.input_shape(request);
-    let x = Tensor::new(Dealt::new(shape.clone(), M::Input::K));
     let mut out = Shape::default();
     let program = Meter::read(model.settings(), |ctx| {
+        let x = Tensor::new(lookup::metered(ctx, model, request)?);
         let y = model.forward(ctx, &weights, state, &x, request)?;
         if y.exponent() != 0 {
             // The client reads its answer in the output's own format.
@@ -73,7 +76,8 @@ pub fn next_program<M: SecureModel>(
         out = y.shape().clone();
         Ok(())
     })?;
-    let digest = program.digest(&[&model.description(), format!("{shape} {request:?}").as_bytes()]);
+    let public = format!("{} {request:?} {:?}", model.input_shape(request), model.input());
+    let digest = program.digest(&[&model.description(), public.as_bytes()]);
     Ok((program, digest, out))
 }
 
@@ -88,8 +92,8 @@ pub struct Operation {
     pub work: Work,
 }
 
-/// Everything that one request sends and computes, in program order: the masked input to each evaluator, the program,
-/// and an output share from each.
+/// Everything that one request sends and computes, in program order: the masked input to each evaluator, or keys to each
+/// server; the program; and an output share from each evaluator.
 pub fn operations<M: SecureModel>(model: &M, request: &M::Request) -> Result<(Vec<Operation>, Cost)> {
     next_operations(model, &mut M::State::default(), request)
 }
@@ -101,12 +105,22 @@ pub fn next_operations<M: SecureModel>(
     request: &M::Request,
 ) -> Result<(Vec<Operation>, Cost)> {
     let (program, _, output) = next_program(model, state, request)?;
-    let client = |step: &str, n: usize, k: u32, work: Work| {
-        let online = 2 * packed_len(n, k) as u64;
-        Operation { step: step.to_owned(), cost: Cost { online, ..Cost::default() }, work }
+    let client = |step: &str, online: u64, work: Work| Operation {
+        step: step.to_owned(),
+        cost: Cost { online, ..Cost::default() },
+        work,
     };
-    let (n, k) = (model.input_shape(request).len(), M::Input::K);
-    let mut all = vec![client("input", n, k, Work::receive::<WordOf<M::Input>>(n, k))];
+    let input = match model.input() {
+        Input::Values => {
+            let (n, k) = (model.input_shape(request).len(), M::Input::K);
+            Work::receive::<WordOf<M::Input>>(n, k)
+        }
+        Input::Lookup(tables) => {
+            let keys = lookup::key_bytes(model, &tables, request)?;
+            Work::default().each_online(Kind::Wire, keys)
+        }
+    };
+    let mut all = vec![client("input", input_bytes(model, request)?, input)];
     for Charge { step, cost, work } in &program.charges {
         let step = program.steps.name(*step).unwrap_or_default();
         match all.last_mut() {
@@ -118,9 +132,18 @@ pub fn next_operations<M: SecureModel>(
         }
     }
     let (n, k) = (output.len(), M::Output::K);
-    all.push(client("output", n, k, Work::reveal::<WordOf<M::Output>>(n, k)));
+    let output = 2 * packed_len(n, k) as u64;
+    all.push(client("output", output, Work::reveal::<WordOf<M::Output>>(n, k)));
     let sum = all.iter().fold(Cost::default(), |sum, o| sum + o.cost);
     Ok((all, Cost { hops: program.total.hops, ..sum }))
+}
+
+/// Bytes that the client sends for a request's input: its masked value to each evaluator, or keys to each server.
+pub fn input_bytes<M: SecureModel>(model: &M, request: &M::Request) -> Result<u64> {
+    Ok(match model.input() {
+        Input::Values => 2 * packed_len(model.input_shape(request).len(), M::Input::K) as u64,
+        Input::Lookup(tables) => 3 * lookup::key_bytes(model, &tables, request)? as u64,
+    })
 }
 
 /// Everything that one request sends.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::manifest::{Entry, Manifest, Use};
-use super::plain::{Floats, matrix, quantize, tensor, words};
+use super::plain::{Floats, matrix, tensor, words};
 use crate::error::Result;
 use crate::kernel::pack;
 use crate::keys::reserved;
@@ -54,8 +54,8 @@ fn masked<W: RingWord>(
         (Use::Matrix, &[inputs, outputs]) => matrix(floats, &entry.name, inputs, outputs, entry.scale)?,
         _ => tensor(floats, &entry.name, &entry.shape, entry.scale)?,
     };
-    let values = quantize(&entry.name, &values, entry.width, entry.fraction as i32 - entry.exponent)?;
-    let mut m = words::<W>(&values, entry.width).into_vec();
+    let fraction = entry.fraction as i32 - entry.exponent;
+    let mut m = words::<W>(&entry.name, &values, entry.width, fraction)?.into_vec();
     for prg in masks {
         let mask: Vec<W> = prg.words(index as u32, 0, m.len(), entry.width);
         m.iter_mut().zip(mask).for_each(|(m, l)| *m = m.wrapping_add(&l).low(entry.width));

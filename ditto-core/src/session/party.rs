@@ -1,15 +1,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::lookup::{self, receive_keys};
 use super::received::input_masks;
-use super::{Received, SecureModel, next_program};
+use super::{Input, Received, SecureModel, Table as TableShape, next_program};
 use crate::ctx::{Ctx, StepTable, Steps};
 use crate::engine::Meter;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf};
 use crate::kernel::{pack, packed_len, unpack};
 use crate::keys::{Burnt, PairKey, reserved};
-use crate::mpc::{Evaluator, Mask, Masked, Preprocess, Role, Roles, Store};
+use crate::mpc::embedding::{self, Assist};
+use crate::mpc::{Evaluator, Mask, Masked, Preprocess, Role, Roles, Store, Table};
 use crate::net::{Address, Channel, Message};
 use crate::nn::Tensor;
 use crate::prg::{Prg, Randomness, Seed};
@@ -41,14 +43,22 @@ struct Prepared<'a, R, W> {
     public: &'a R,
     batch: u64,
     shape: Shape,
-    mask: Mask<W>,
+    source: Source<W>,
     steps: Arc<StepTable>,
+}
+
+/// Where a request's input comes from, as a party sees it before the input is there.
+enum Source<W> {
+    /// The client; this is its mask.
+    Client(Mask<W>),
+    /// Rows of these tables.
+    Tables(Vec<TableShape>),
 }
 
 /// What a party tells the client after a request. Bytes are payload that this party sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
-    /// To the other evaluator and the client.
+    /// To the other evaluator and the client; of P2 its part in a lookup, to both evaluators.
     pub online_bytes: u64,
     /// Preprocessing, to P1.
     pub offline_bytes: u64,
@@ -116,6 +126,7 @@ impl Report {
 pub struct Served<M: SecureModel> {
     preprocess: M::Weights<Preprocess>,
     online: Option<M::Weights<Evaluator>>,
+    tables: Vec<Table<WordOf<M::Input>>>,
 }
 
 impl<M: SecureModel> Served<M> {
@@ -123,7 +134,7 @@ impl<M: SecureModel> Served<M> {
     pub fn new(model: &M, received: &Received, role: Role) -> Result<Self> {
         let preprocess = model.load::<Preprocess, _>(received)?;
         let online = if role == Role::P2 { None } else { Some(model.load::<Evaluator, _>(received)?) };
-        Ok(Self { preprocess, online })
+        Ok(Self { preprocess, online, tables: received.tables()? })
     }
 }
 
@@ -282,7 +293,7 @@ impl Party {
         Self { clientless: true, ..self }
     }
 
-    /// Serves one request: preprocesses, tells the client, and (at P0 and P1) computes on its input.
+    /// Serves one request: preprocesses, tells the client, and computes on its input: at P2 only if it is looked up.
     pub fn serve<M: SecureModel>(
         &self,
         model: &M,
@@ -296,38 +307,27 @@ impl Party {
         self.burnt.burn(batch)?;
         self.agree(batch, &digest)?;
         let shape = model.input_shape(request);
-        let seeds = self.input_seeds(batch, &digest)?;
-        let mask = input_masks::<WordOf<M::Input>>(self.role, M::Input::K, &shape, &seeds)?;
+        let source = match model.input() {
+            Input::Values => {
+                let seeds = self.input_seeds(batch, &digest)?;
+                Source::Client(input_masks(self.role, M::Input::K, &shape, &seeds)?)
+            }
+            Input::Lookup(tables) => Source::Tables(tables),
+        };
         let store = Arc::new(Store::new(self.ahead.unwrap_or(usize::MAX), self.patience));
         let engine = self.preprocess_engine(batch, &digest, &store)?;
-        let request = Prepared { public: request, batch, shape, mask, steps: program.steps };
+        let request = Prepared { public: request, batch, shape, source, steps: program.steps };
 
-        let mut preprocess = || {
-            let (started, cpu, before) = (Instant::now(), cpu_micros(), self.sent_to_peers());
-            let steps = Steps::follow(request.steps.clone());
-            let x = Tensor::new(request.mask.clone());
-            model.forward(&Ctx::root(&engine, &steps), &weights.preprocess, state, &x, request.public)?;
-            let offline_bytes = if self.role == Role::P2 { self.sent_to_peers() - before } else { 0 };
-            let preprocess_micros = started.elapsed().as_micros() as u64;
-            let preprocess_cpu_micros = cpu_micros().saturating_sub(cpu);
-            Ok(Report { offline_bytes, preprocess_micros, preprocess_cpu_micros, ..Report::default() })
-        };
+        let mut preprocess = || self.preprocess(model, weights, state, &engine, &request);
         let mut report = match (&weights.online, self.ahead) {
-            (online, None) => {
+            // P2 sees to the time of its part in a lookup itself.
+            (None, _) => preprocess()?,
+            (Some(_), None) => {
                 let prepared = preprocess()?;
                 self.tell_ready(batch)?;
-                match online {
-                    None => prepared,
-                    Some(weights) => {
-                        prepared.and(self.online(model, weights, online_state, &request, &store)?)
-                    }
-                }
+                prepared.and(self.online(model, weights, online_state, &request, &store)?)
             }
-            (None, Some(_)) => {
-                self.tell_ready(batch)?;
-                preprocess()?
-            }
-            (Some(weights), Some(_)) => {
+            (Some(_), Some(_)) => {
                 self.tell_ready(batch)?;
                 std::thread::scope(|scope| {
                     let ahead = scope.spawn(|| {
@@ -348,6 +348,73 @@ impl Party {
         let message = Message::new(Address::new(batch, reserved::REPORT, 1), 0, report.encode());
         self.links.client.send(message)?;
         Ok(report)
+    }
+
+    /// Everything before the input at P0 and P1; at P2 also its part in looking the input up, of which its preprocessing
+    /// knows nothing.
+    fn preprocess<M: SecureModel>(
+        &self,
+        model: &M,
+        weights: &Served<M>,
+        state: &mut M::State<Preprocess>,
+        engine: &Preprocess,
+        request: &Prepared<'_, M::Request, WordOf<M::Input>>,
+    ) -> Result<Report> {
+        let (started, cpu, before) = (Instant::now(), cpu_micros(), self.sent_to_peers());
+        let steps = Steps::follow(request.steps.clone());
+        let ctx = Ctx::root(engine, &steps);
+        let (mask, assist) = match &request.source {
+            Source::Client(mask) => (mask.clone(), None),
+            Source::Tables(_) => embedding::offline(&ctx.step(lookup::STEP)?, &request.shape, M::Input::K)?,
+        };
+        let prepare = || {
+            let x = Tensor::new(mask);
+            model.forward(&ctx, &weights.preprocess, state, &x, request.public)?;
+            let preprocess_cpu_micros = cpu_micros().saturating_sub(cpu);
+            let preprocess_micros = started.elapsed().as_micros() as u64;
+            Ok(Report { preprocess_micros, preprocess_cpu_micros, ..Report::default() })
+        };
+        if self.role != Role::P2 {
+            return prepare();
+        }
+        let report = match self.ahead {
+            None => {
+                let prepared = prepare()?;
+                self.tell_ready(request.batch)?;
+                prepared.and(self.assist(model, weights, assist, request)?)
+            }
+            // Dealing waits for P1, which may wait for this part of the input.
+            Some(_) => std::thread::scope(|scope| {
+                self.tell_ready(request.batch)?;
+                let beside = scope.spawn(|| self.assist(model, weights, assist, request));
+                let prepared = prepare();
+                let assisted = beside.join().map_err(|_| Error::Internal("a lookup panicked"))?;
+                Ok::<_, Error>(prepared?.and(assisted?))
+            })?,
+        };
+        let offline_bytes = self.sent_to_peers() - before - report.online_bytes;
+        Ok(Report { offline_bytes, ..report })
+    }
+
+    /// P2's part once the input is there: nothing, unless it is looked up.
+    fn assist<M: SecureModel>(
+        &self,
+        model: &M,
+        weights: &Served<M>,
+        assist: Option<Assist<WordOf<M::Input>>>,
+        request: &Prepared<'_, M::Request, WordOf<M::Input>>,
+    ) -> Result<Report> {
+        let (Source::Tables(tables), Some(assist)) = (&request.source, assist) else {
+            return Ok(Report::default());
+        };
+        let client = &*self.links.client;
+        let keys = receive_keys(self.role, client, request.batch, model, tables, request.public)?;
+        let (started, cpu) = (Instant::now(), cpu_micros());
+        let part = embedding::part(self.role, M::Input::K, &weights.tables, &keys)?;
+        let online_bytes = assist.send([&**self.peer(Role::P0)?, &**self.peer(Role::P1)?], &part)?;
+        let online_micros = started.elapsed().as_micros() as u64;
+        let online_cpu_micros = cpu_micros().saturating_sub(cpu);
+        Ok(Report { online_bytes, online_micros, online_cpu_micros, ..Report::default() })
     }
 
     /// The seeds of this request's input that this party may know: drawn by the client, or derived from the batch's
@@ -379,23 +446,37 @@ impl Party {
     fn online<M: SecureModel>(
         &self,
         model: &M,
-        weights: &M::Weights<Evaluator>,
+        weights: &Served<M>,
         state: &mut M::State<Evaluator>,
         request: &Prepared<'_, M::Request, WordOf<M::Input>>,
         store: &Arc<Store>,
     ) -> Result<Report> {
-        let (batch, shape) = (request.batch, &request.shape);
-        let (n, k) = (shape.len(), M::Input::K);
-        let got = self.links.client.recv(Address::new(batch, reserved::INPUT, 1), packed_len(n, k))?;
-        let (started, cpu) = (Instant::now(), cpu_micros());
-        let m = unpack(&got.payload, n, k).ok_or(Error::Internal("an input has set padding bits"))?;
-        let x = Masked::from_mask(&request.mask, Array::new(shape.clone(), m)?)?;
+        let (batch, shape, k) = (request.batch, &request.shape, M::Input::K);
+        let online =
+            weights.online.as_ref().ok_or(Error::Internal("only evaluators have an online phase"))?;
+        let client = &*self.links.client;
         let other = if self.role == Role::P0 { Role::P1 } else { Role::P0 };
         let engine = Evaluator::new(self.role, batch, self.peer(other)?.clone(), store.clone());
         let steps = Steps::follow(request.steps.clone());
         let ctx = Ctx::root(&engine, &steps);
         let before = self.peer(other)?.stats().snapshot().sent.total.bytes;
-        let y = model.forward(&ctx, weights, state, &Tensor::new(x), request.public)?;
+        let (x, started, cpu) = match &request.source {
+            Source::Client(mask) => {
+                let n = shape.len();
+                let got = client.recv(Address::new(batch, reserved::INPUT, 1), packed_len(n, k))?;
+                let (started, cpu) = (Instant::now(), cpu_micros());
+                let m = unpack(&got.payload, n, k).ok_or(Error::Internal("an input has set padding bits"))?;
+                (Masked::from_mask(mask, Array::new(shape.clone(), m)?)?, started, cpu)
+            }
+            Source::Tables(shapes) => {
+                let keys = receive_keys(self.role, client, batch, model, shapes, request.public)?;
+                let (started, cpu) = (Instant::now(), cpu_micros());
+                let part = embedding::part(self.role, k, &weights.tables, &keys)?;
+                let (ctx, helper) = (ctx.step(lookup::STEP)?, &**self.peer(Role::P2)?);
+                (embedding::online(&ctx, helper, shape, k, part)?, started, cpu)
+            }
+        };
+        let y = model.forward(&ctx, online, state, &Tensor::new(x), request.public)?;
         let mut online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
 
         // Nothing leaves unless both evaluators opened the same values.

@@ -9,18 +9,24 @@ use crate::error::{Error, Result};
 use crate::fixed::{Encoder, Fixed, decode};
 use crate::nn::{Tensor, WeightSource};
 use crate::observe::Observation;
+use crate::primitives::RingWord;
 use crate::public_math::power_of_two;
-use crate::ring::Word;
 use crate::settings::Settings;
-use crate::tensor::{Array, Permute, Shape, Structure};
+use crate::tensor::{Array, Elem, Permute, Shape, Structure};
 
 /// Where float weights come from: a checkpoint.
 pub trait Floats: Sync {
     /// The tensor `name`, which must have this shape, row-major.
     fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// The matrix that [`Self::floats`] gives as [outputs, inputs], as [inputs, outputs] if it is stored so; `None` if not.
+    fn transposed(&self, name: &str, inputs: usize, outputs: usize) -> Result<Option<Vec<f32>>> {
+        let _ = (name, inputs, outputs);
+        Ok(None)
+    }
 }
 
-/// A matrix stored [outputs, inputs], transposed and scaled.
+/// A matrix as it is multiplied from the right, scaled.
 pub(super) fn matrix(
     floats: &dyn Floats,
     name: &str,
@@ -28,24 +34,48 @@ pub(super) fn matrix(
     outputs: usize,
     scale: f64,
 ) -> Result<Array<f32>> {
-    let stored = Array::new([outputs, inputs], floats.floats(name, &[outputs, inputs])?)?;
-    Ok(Permute(&[1, 0]).apply_to(&stored)?.map(|v| (f64::from(v) * scale) as f32))
+    let matrix = match floats.transposed(name, inputs, outputs)? {
+        Some(matrix) => Array::new([inputs, outputs], matrix)?,
+        None => {
+            let stored = Array::new([outputs, inputs], floats.floats(name, &[outputs, inputs])?)?;
+            Permute(&[1, 0]).apply_to(&stored)?
+        }
+    };
+    Ok(scaled(matrix, scale))
 }
 
 /// A tensor as it is stored, scaled.
 pub(super) fn tensor(floats: &dyn Floats, name: &str, shape: &Shape, scale: f64) -> Result<Array<f32>> {
-    let stored = Array::new(shape.clone(), floats.floats(name, shape.dims())?)?;
-    Ok(stored.map(|v| (f64::from(v) * scale) as f32))
+    Ok(scaled(Array::new(shape.clone(), floats.floats(name, shape.dims())?)?, scale))
+}
+
+fn scaled(x: Array<f32>, scale: f64) -> Array<f32> {
+    if scale == 1.0 { x } else { x.map(|v| (f64::from(v) * scale) as f32) }
 }
 
 /// Rounds to a format; a value that does not fit is named.
-pub(super) fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: i32) -> Result<Array<i64>> {
+fn quantize(name: &str, x: &Array<f32>, width: u32, fraction: i32) -> Result<Array<i64>> {
+    quantized(name, x, width, fraction, |int| int)
+}
+
+/// Rounds to a format, as ring words.
+pub(super) fn words<W: RingWord>(name: &str, x: &Array<f32>, width: u32, fraction: i32) -> Result<Array<W>> {
+    quantized(name, x, width, fraction, |int| W::from_i64(int).low(width))
+}
+
+fn quantized<T: Elem>(
+    name: &str,
+    x: &Array<f32>,
+    width: u32,
+    fraction: i32,
+    each: impl Fn(i64) -> T + Sync,
+) -> Result<Array<T>> {
     let encoder = Encoder::scaled(fraction, width);
     // Numbers that do not fit are rare: look for one only if there is one.
     if let Some(&bad) = x.data().iter().find(|&&v| encoder.encode(f64::from(v)).is_none()) {
         return Err(Error::Encode { name: name.to_owned(), value: f64::from(bad), bits: width, fraction });
     }
-    Ok(x.map(|v| encoder.encode(f64::from(v)).unwrap_or_default()))
+    Ok(x.map(|v| each(encoder.encode(f64::from(v)).unwrap_or_default())))
 }
 
 struct ClearWeights<'a>(&'a dyn Floats);
@@ -194,9 +224,4 @@ fn simulated<M: SecureModel>(x: &Array<f32>) -> Result<Tensor<Simulate, M::Input
 fn floats_of<T: Fixed>(y: &Tensor<Simulate, T>) -> Array<f32> {
     let unit = power_of_two(y.exponent());
     y.repr().values().map(|v| (decode(v as i64, T::F) * unit) as f32)
-}
-
-/// Integers as ring words.
-pub(super) fn words<W: Word + crate::tensor::Elem>(x: &Array<i64>, k: u32) -> Array<W> {
-    x.map(|v| W::from_i64(v).low(k))
 }

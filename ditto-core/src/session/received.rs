@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf};
 use crate::kernel::{PackedB, packed_len, unpack};
 use crate::keys::reserved;
-use crate::mpc::{Evaluator, Mask, Masked, Preprocess, Role, Weight};
+use crate::mpc::{Evaluator, Mask, Masked, Preprocess, Role, Table, Weight};
 use crate::net::{Address, Channel};
 use crate::nn::{Tensor, WeightSource};
 use crate::prg::{Prg, Seed};
@@ -20,6 +20,8 @@ use crate::tensor::{Array, Shape};
 pub struct Received {
     role: Role,
     tensors: HashMap<String, Held>,
+    /// The tables of the input, in order: one may also be a tensor of the model.
+    tables: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 /// A tensor as its reader wants it; the word is known from the manifest, so it is kept behind `Any`.
@@ -40,8 +42,17 @@ impl Received {
             Prg::new(&Seed::new(key))
         });
         let prgs: Vec<Prg> = prgs.collect();
-        let mut tensors = HashMap::new();
+        let (mut tensors, mut tables) = (HashMap::new(), Vec::new());
         for (i, entry) in manifest.0.iter().enumerate() {
+            if entry.r#use == Use::Table {
+                tables.push(match entry.width {
+                    8 => receive_table::<u8>(role, owner, entry, i as u32, &prgs),
+                    16 => receive_table::<u16>(role, owner, entry, i as u32, &prgs),
+                    32 => receive_table::<u32>(role, owner, entry, i as u32, &prgs),
+                    _ => receive_table::<u64>(role, owner, entry, i as u32, &prgs),
+                }?);
+                continue;
+            }
             let held = match entry.width {
                 8 => receive::<u8>(role, owner, entry, i as u32, &prgs),
                 16 => receive::<u16>(role, owner, entry, i as u32, &prgs),
@@ -50,7 +61,13 @@ impl Received {
             }?;
             tensors.insert(entry.name.clone(), held);
         }
-        Ok(Self { role, tensors })
+        Ok(Self { role, tensors, tables })
+    }
+
+    /// The tables of the input.
+    pub(super) fn tables<W: RingWord>(&self) -> Result<Vec<Table<W>>> {
+        let table = |held: &Box<dyn Any + Send + Sync>| held.downcast_ref::<Table<W>>().cloned();
+        self.tables.iter().map(table).collect::<Option<_>>().ok_or(Error::Internal("a table in another ring"))
     }
 
     /// A tensor and its exponent.
@@ -70,6 +87,49 @@ impl std::fmt::Debug for Received {
     }
 }
 
+/// A party's components of one tensor: its masks, and the masked words at the evaluators.
+type Components<W> = (Vec<Vec<W>>, Option<Vec<W>>);
+
+fn components<W: RingWord>(
+    role: Role,
+    owner: &dyn Channel,
+    entry: &Entry,
+    index: u32,
+    prgs: &[Prg],
+) -> Result<Components<W>> {
+    let (n, k) = (entry.shape.len(), entry.width);
+    let masks = prgs.iter().map(|p| p.words(index, 0, n, k)).collect();
+    if role == Role::P2 {
+        return Ok((masks, None));
+    }
+    let got = owner.recv(Address::new(reserved::SETUP, index, 0), packed_len(n, k))?;
+    let m = unpack(&got.payload, n, k).ok_or_else(|| Error::Weight {
+        name: entry.name.clone(),
+        what: "its shares have set padding bits".to_owned(),
+    })?;
+    Ok((masks, Some(m)))
+}
+
+fn wrong_seeds() -> Error {
+    Error::Internal("seeds of weights do not fit the role")
+}
+
+fn receive_table<W: RingWord>(
+    role: Role,
+    owner: &dyn Channel,
+    entry: &Entry,
+    index: u32,
+    prgs: &[Prg],
+) -> Result<Box<dyn Any + Send + Sync>> {
+    let (masks, m) = components::<W>(role, owner, entry, index, prgs)?;
+    let both: [&[W]; 2] = match (&m, &masks[..]) {
+        (Some(m), [l]) => [m, l],
+        (None, [l0, l1]) => [l0, l1],
+        _ => return Err(wrong_seeds()),
+    };
+    Ok(Box::new(Table::new(entry.width, &entry.shape, both)?))
+}
+
 fn receive<W: RingWord>(
     role: Role,
     owner: &dyn Channel,
@@ -77,22 +137,11 @@ fn receive<W: RingWord>(
     index: u32,
     prgs: &[Prg],
 ) -> Result<Held> {
-    let (n, k) = (entry.shape.len(), entry.width);
-    let masks: Vec<Vec<W>> = prgs.iter().map(|p| p.words(index, 0, n, k)).collect();
-    let m: Option<Vec<W>> = if role == Role::P2 {
-        None
-    } else {
-        let got = owner.recv(Address::new(reserved::SETUP, index, 0), packed_len(n, k))?;
-        let m = unpack(&got.payload, n, k).ok_or_else(|| Error::Weight {
-            name: entry.name.clone(),
-            what: "its shares have set padding bits".to_owned(),
-        })?;
-        Some(m)
-    };
-    let wrong = || Error::Internal("seeds of weights do not fit the role");
-    let [l, rest @ ..] = &masks[..] else { return Err(wrong()) };
+    let k = entry.width;
+    let (masks, m) = components::<W>(role, owner, entry, index, prgs)?;
+    let [l, rest @ ..] = &masks[..] else { return Err(wrong_seeds()) };
     if entry.r#use == Use::Matrix {
-        let &[rows, columns] = entry.shape.dims() else { return Err(wrong()) };
+        let &[rows, columns] = entry.shape.dims() else { return Err(wrong_seeds()) };
         let packed = |w: &[W]| {
             Box::new(Weight::new(Arc::new(PackedB::new(k, w, rows, columns)))) as Box<dyn Any + Send + Sync>
         };
@@ -108,7 +157,7 @@ fn receive<W: RingWord>(
                 let lambda: Vec<W> = l.iter().zip(l1).map(|(a, b)| a.wrapping_add(b).low(k)).collect();
                 Held { exponent: entry.exponent, preprocess: packed(&lambda), online: None }
             }
-            _ => return Err(wrong()),
+            _ => return Err(wrong_seeds()),
         });
     }
     let array = |v: &[W]| Array::new(entry.shape.clone(), v.to_vec());

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::net::{Address, Channel, Message, NetError, Peer, Stats};
 
 /// Remembers every payload that this end received.
-pub(super) struct Watched<C> {
+pub(crate) struct Watched<C> {
     inner: C,
     received: Mutex<BTreeMap<Address, Vec<u8>>>,
 }
 
 impl<C: Channel> Watched<C> {
-    pub(super) fn new(inner: C) -> Self {
+    pub(crate) fn new(inner: C) -> Self {
         Self { inner, received: Mutex::default() }
     }
 
     /// The payloads, in the order of addresses.
-    pub(super) fn received(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn received(&self) -> Vec<Vec<u8>> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 

@@ -1,5 +1,6 @@
 //! Exponents and ranges from what was seen.
 
+use ditto_core::nn::least_variance;
 use ditto_core::session::{Entry, Floats, Manifest, SecureModel, Use};
 use ditto_core::settings::{Quantization, StepScale};
 
@@ -12,7 +13,8 @@ use crate::run::{RunError, Task};
 const AIM: f64 = 2.0;
 /// The same for ranges whose every bit costs communication.
 const AIM_WHERE_DEAR: f64 = 1.5;
-/// Bits of a product above its point, the sign's among them: pointwise functions open arguments up to 2^8.
+/// Bits of a product above its point, the sign's among them, at least. An argument of a pointwise function needs three more
+/// than its range: its sign, and what comparisons with its tails take.
 const WHOLE: i32 = 10;
 /// Fractional bits of weights beyond which rounding of activations hides those of weights.
 const FINEST: i32 = 14;
@@ -49,21 +51,21 @@ pub(super) fn choose(task: &Task, trial: &Trial) -> Result<(Quantization, Vec<Pr
     let shapes = Shapes { manifest, activations: model.plan.activation_fraction() as i32, model };
     let now = &task.job.model.settings.quantization;
     let mut next = Quantization { wide: now.wide.clone(), ..Quantization::default() };
-    ranges(trial, &mut next);
+    ranges(shapes.model.architecture.hidden_size, trial, &mut next);
     scales(&shapes, trial, now, &mut next);
     let problems = coarse(task, &shapes.manifest, &next, trial)?;
     Ok((next, problems))
 }
 
 /// Ranges of protocols.
-fn ranges(trial: &Trial, next: &mut Quantization) {
+fn ranges(width: usize, trial: &Trial, next: &mut Quantization) {
     for seen in trial.conditions.iter().map(|c| &c.seen).filter(|s| s.has_range()) {
         let step = next.steps.entry(seen.step.clone()).or_default();
         let largest = seen.least.abs().max(seen.greatest.abs()).max(f64::MIN_POSITIVE);
         let above = |aim: f64| (largest.log2() + aim).ceil();
         if seen.low > 0.0 {
             let low = (seen.least.max(f64::MIN_POSITIVE).log2() - AIM).floor();
-            let (low, high) = squares(low, above(AIM));
+            let (low, high) = squares(width, low, above(AIM));
             (step.low, step.range) = (Some(low), Some(high));
         } else if seen.step.ends_with("/values") {
             step.range = Some(above(AIM).clamp(-2.0, 12.0) as i32);
@@ -73,19 +75,17 @@ fn ranges(trial: &Trial, next: &mut Quantization) {
     }
 }
 
-/// The nearest range of squares that a normalisation can have: `[2^low, 2^high)`.
-fn squares(low: f64, high: f64) -> (i32, i32) {
+/// The nearest range of squares that a normalisation of rows can have: `[2^low, 2^high)`.
+fn squares(width: usize, low: f64, high: f64) -> (i32, i32) {
     let high = high.clamp(-8.0, 22.0) as i32;
-    // Eight fractional bits must be left of 22, less what a large range takes.
-    let least = -14 + 2 * (((high - 10).max(0) + 1) / 2);
-    let low = (low.clamp(-24.0, 24.0) as i32).max(least).min(19);
+    let low = (low.clamp(-24.0, 24.0) as i32).max(least_variance(width, high)).min(19);
     // A table for each third of the octaves.
     (low, high.max(low + 3))
 }
 
 /// Exponents of weights, of their biases, and of normalised rows; and which products want a larger ring.
 fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantization) {
-    for entry in &shapes.manifest.0 {
+    for entry in shapes.manifest.0.iter().filter(|e| e.r#use != Use::Table) {
         let Some(layer) = entry.name.strip_suffix("weight") else { continue };
         let lifts = trial.conditions.iter().map(|c| &c.seen);
         let lifts = lifts.filter(|s| s.is_lift() && s.weight.as_deref() == Some(&*entry.name));
@@ -97,7 +97,11 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
         let present = fraction - entry.exponent;
         let mut chosen;
         let product = if entry.r#use == Use::Matrix {
-            let most = (width - WHOLE - shapes.activations).min(fraction.max(FINEST));
+            let arguments = trial.conditions.iter().map(|c| &c.seen).filter(|s| s.is_argument());
+            let own = arguments.filter(|s| s.weight.as_deref() == Some(&*entry.name));
+            let whole = own.filter_map(|s| next.step(&s.step).range).map(|range| range + 3).max();
+            let whole = whole.unwrap_or_default().max(WHOLE);
+            let most = (width - whole - shapes.activations).min(fraction.max(FINEST));
             chosen = (present + spare).min(most).max(fraction - FARTHEST);
             if chosen < fraction - COARSEST
                 && shapes.model.can_widen(&entry.name)

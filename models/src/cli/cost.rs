@@ -2,10 +2,12 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::setup::JsonCost;
 use clap::Args;
 use ditto_core::cost::{Cost, Kind, Machine, PhaseSeconds};
 use ditto_models::architecture::Opens;
 use ditto_models::estimate::{Estimate, Row};
+use ditto_models::lookup::Lookup;
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
 use ditto_models::quantization::settings_for;
@@ -49,6 +51,9 @@ pub(crate) struct CostOf {
     /// directory if it is there
     #[arg(long, value_name = "FILE|none")]
     quantization: Option<PathBuf>,
+    /// Who looks tokens up, and from whom that hides the embedding tables
+    #[arg(long, value_enum, default_value = "client")]
+    embedding: Lookup,
     /// Choose variants of protocols for this network, and count the time that it would add (modelled)
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
@@ -71,13 +76,6 @@ struct Json<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonCost {
-    online_bytes: u64,
-    offline_bytes: u64,
-    hops: u32,
-}
-
-#[derive(Serialize)]
 struct JsonOperation<'a> {
     step: &'a str,
     hops: u32,
@@ -90,7 +88,8 @@ impl CostOf {
     pub(crate) fn run(self) -> Result<(), RunError> {
         let settings = settings_for(&self.model, self.plan, self.quantization.as_deref())?;
         let link = self.network.link();
-        let model = ModelSpec::of_config(&self.model, self.plan, Arc::new(settings.with_link(link)))?;
+        let model =
+            ModelSpec::of_config(&self.model, self.plan, Arc::new(settings.with_link(link)), self.embedding)?;
         let model = model.opening(self.opens);
         let longest = model.architecture.max_position_embeddings;
         let tokens = self.seq.saturating_add(self.past);
@@ -113,7 +112,6 @@ impl CostOf {
     }
 
     fn to_json(&self, estimate: &Estimate, predicted_seconds: PhaseSeconds) -> String {
-        let Cost { online, offline, hops, .. } = estimate.cost;
         let operations = estimate.operations.iter().map(|o| JsonOperation {
             step: &o.step,
             hops: o.cost.hops,
@@ -127,7 +125,7 @@ impl CostOf {
             network: self.network,
             seq: self.seq,
             past: self.past,
-            cost: JsonCost { online_bytes: online, offline_bytes: offline, hops },
+            cost: estimate.cost.into(),
             predicted_seconds,
             operations: operations.collect(),
         };

@@ -1,20 +1,18 @@
-use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use ditto_core::cost::{Cost, PhaseSeconds};
-use ditto_core::net::Limits;
+use ditto_core::cost::Cost;
 use ditto_models::generate::{Choice, Generated, Generation, Sampling, Told, generate};
-use ditto_models::plan::Plan;
-use ditto_models::run::{Launch, Network, RunError};
+use ditto_models::run::{Network, RunError};
 use ditto_models::text::Stream;
 use serde::Serialize;
 
+use super::progress_bar;
 use super::run::advance;
-use super::{Testing, progress_bar};
+use super::setup::{JsonCost, Setup};
 
 /// Continue a text privately on this machine, beside the float reference
 ///
@@ -34,7 +32,8 @@ Who chooses the next token decides what is opened to the client, and what the cl
                     learns the text and nothing more. Costs a product with the vocabulary and a tree of comparisons.
   --sample client   The last hidden state is opened to the client, which holds the table of tokens and so makes the logits
                     itself, and draws with --temperature, --top-k and --top-p. As good as opening all logits, and cheaper;
-                    many of them help a client to copy the model.
+                    many of them help a client to copy the model. With --embedding private the client has no table, and
+                    the logits are opened instead.
 
 Examples:
   ditto generate --model checkpoints/gpt2 --prompt \"The meaning of life is\" --tokens 20
@@ -69,27 +68,11 @@ pub(crate) struct Generate {
     /// Where the client's draws begin
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Number formats and functions
-    #[arg(long, value_enum, default_value = "accurate")]
-    plan: Plan,
-    /// Scales and ranges that `ditto calibrate` wrote, or `none`; by default quantization.PLAN.json in the model's
-    /// directory if it is there
-    #[arg(long, value_name = "FILE|none")]
-    quantization: Option<PathBuf>,
-    /// Choose variants of protocols for this network, and tell the time that it would add (modelled, not measured)
-    #[arg(long, value_enum, default_value = "none")]
-    network: Network,
-    /// Run the parties as threads of this process instead of three processes
-    #[arg(long)]
-    in_process: bool,
-    /// Seconds that a party waits for another before it gives up
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    time_limit: u64,
+    #[command(flatten)]
+    setup: Setup,
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    testing: Testing,
 }
 
 /// Who chooses the next token.
@@ -129,13 +112,6 @@ struct Json<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonCost {
-    online_bytes: u64,
-    offline_bytes: u64,
-    hops: u32,
-}
-
-#[derive(Serialize)]
 struct JsonSeconds {
     share_weights: f64,
     prefill: f64,
@@ -148,16 +124,16 @@ struct JsonSeconds {
 
 impl Generate {
     pub(crate) fn run(self) -> Result<(), RunError> {
+        let setup = &self.setup;
         let (generation, quantization) =
-            Generation::open(&self.model, self.plan, &self.prompt, self.tokens.into(), self.choice())?
-                .quantized(self.quantization.as_deref())?;
-        let generation = generation.opening()?.with_link(self.network.link());
+            Generation::open(&self.model, setup.plan, &self.prompt, self.tokens.into(), self.choice())?
+                .quantized(setup.quantization.as_deref())?;
+        let generation = generation.with_lookup(setup.embedding)?.with_link(setup.network.link());
         if !self.json {
-            self.warn();
+            self.warn(quantization.is_some());
         }
-        let launch = if self.in_process { Launch::Threads } else { Launch::processes()? };
-        let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
-        let randomness = self.testing.randomness();
+        let (launch, limits) = (setup.launch()?, setup.limits());
+        let randomness = setup.testing.randomness();
         let generated = if self.json {
             generate(&generation, &launch, limits, randomness, &|_| ())?
         } else {
@@ -186,21 +162,15 @@ impl Generate {
         }
     }
 
-    fn warn(&self) {
-        eprintln!(
-            "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
-        );
-        if let Some(replaced) = self.plan.replaces() {
+    fn warn(&self, calibrated: bool) {
+        self.setup.warn();
+        if !calibrated {
             eprintln!(
-                "Plan `{}` computes quadratic functions in place of {replaced}: a checkpoint that was not distilled for \
-                 them writes nonsense.",
-                self.plan
+                "This checkpoint was not calibrated for plan `{}`: a number out of a protocol's range would wrap without \
+                 notice. See `ditto calibrate`.",
+                self.setup.plan
             );
         }
-    }
-
-    fn modelled(&self, counted: &Cost) -> Option<f64> {
-        (self.network != Network::None).then(|| PhaseSeconds::on(&self.network.link(), counted).total())
     }
 
     fn to_json(
@@ -214,24 +184,20 @@ impl Generate {
         let seconds: Vec<f64> = generated.seconds.iter().map(|phases| phases.iter().sum()).collect();
         let json = Json {
             model: self.model.display().to_string(),
-            plan: self.plan.as_str(),
+            plan: self.setup.plan.as_str(),
             quantization,
-            network: self.network,
+            network: self.setup.network,
             prompt: &self.prompt,
             text: text(generation, &generated.tokens),
             tokens: &generated.tokens,
             reference_tokens: reference,
-            cost: JsonCost {
-                online_bytes: counted.online,
-                offline_bytes: counted.offline,
-                hops: counted.hops,
-            },
+            cost: counted.into(),
             seconds: JsonSeconds {
                 share_weights: generated.share_weights,
                 prefill: seconds.first().copied().unwrap_or_default(),
                 per_token: seconds.get(1..).unwrap_or_default().to_vec(),
                 total: generated.total,
-                modelled_network: self.modelled(&counted),
+                modelled_network: self.setup.modelled(&counted),
             },
             peak_rss_bytes: generated.peak_rss_bytes,
         };
@@ -252,7 +218,7 @@ impl Generate {
         let _ = writeln!(
             out,
             "\nplan {}, {} token(s) after {}",
-            self.plan,
+            self.setup.plan,
             generated.tokens.len(),
             generation.prompt.len()
         );
@@ -276,11 +242,11 @@ impl Generate {
             let seconds = rest_seconds.iter().fold([0.0; 2], |[a, b], [c, d]| [a + c, b + d]);
             line("each further", rest.len(), &sum(rest), seconds);
         }
-        if let Some(seconds) = self.modelled(&sum(&generated.counted)) {
+        if let Some(seconds) = self.setup.modelled(&sum(&generated.counted)) {
             let _ = writeln!(
                 out,
                 "  {}: {seconds:.2} s for transfer and latency of all (modelled)",
-                self.network
+                self.setup.network
             );
         }
         let rss = generated.peak_rss_bytes.map(|b| format!("{:.0} MB", megabytes(b)));
@@ -312,7 +278,7 @@ fn text(generation: &Generation, tokens: &[u32]) -> String {
 struct Printer<'a> {
     generation: &'a Generation,
     bar: indicatif::ProgressBar,
-    written: Mutex<RefCell<Written<'a>>>,
+    written: Mutex<Written<'a>>,
 }
 
 struct Written<'a> {
@@ -328,7 +294,7 @@ impl<'a> Printer<'a> {
         let bar = progress_bar(std::io::stderr().is_terminal());
         let stream = Stream::new(generation.tokenizer());
         let written = Written { prompt, stream, begun: None, tokens: 0 };
-        Self { generation, bar, written: Mutex::new(RefCell::new(written)) }
+        Self { generation, bar, written: Mutex::new(written) }
     }
 
     fn told(&self, told: Told) {
@@ -339,8 +305,7 @@ impl<'a> Printer<'a> {
     }
 
     fn token(&self, id: u32) {
-        let Ok(written) = self.written.lock() else { return };
-        let mut written = written.borrow_mut();
+        let Ok(mut written) = self.written.lock() else { return };
         let mut text = String::new();
         if written.begun.is_none() {
             self.bar.finish_and_clear();
@@ -356,8 +321,7 @@ impl<'a> Printer<'a> {
     }
 
     fn end(&self) {
-        let Ok(written) = self.written.lock() else { return };
-        let mut written = written.borrow_mut();
+        let Ok(mut written) = self.written.lock() else { return };
         let rest = written.stream.finish();
         print(&(rest + "\n"));
         if let (Some(begun), further @ 1..) = (written.begun, written.tokens.saturating_sub(1)) {

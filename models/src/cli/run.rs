@@ -1,16 +1,13 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::inputs::Inputs;
+use super::progress_bar;
+use super::setup::{JsonCost, Setup};
 use super::show::show;
-use super::{Testing, progress_bar};
 use clap::Args;
-use ditto_core::cost::PhaseSeconds;
-use ditto_core::net::Limits;
 use ditto_models::answer::Answer;
-use ditto_models::plan::Plan;
-use ditto_models::run::{Launch, Network, Outcome, Phase, RunError, Task, run_private};
+use ditto_models::run::{Network, Outcome, Phase, RunError, Task, run_private};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -57,27 +54,11 @@ pub(crate) struct Run {
     /// Texts that share one request and its hops, at most; a GPT-2 takes one at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     batch: u8,
-    /// Number formats and functions
-    #[arg(long, value_enum, default_value = "accurate")]
-    plan: Plan,
-    /// Scales and ranges that `ditto calibrate` wrote, or `none`; by default quantization.PLAN.json in the model's
-    /// directory if it is there
-    #[arg(long, value_name = "FILE|none")]
-    quantization: Option<PathBuf>,
-    /// Choose variants of protocols for this network, and tell the time that it would add (modelled, not measured)
-    #[arg(long, value_enum, default_value = "none")]
-    network: Network,
-    /// Run the parties as threads of this process instead of three processes
-    #[arg(long)]
-    in_process: bool,
-    /// Seconds that a party waits for another before it gives up
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    time_limit: u64,
+    #[command(flatten)]
+    setup: Setup,
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    testing: Testing,
 }
 
 /// What `--json` prints. The names are stable.
@@ -94,13 +75,6 @@ struct Json<'a> {
     seconds: JsonSeconds,
     cpu_seconds: JsonCpu,
     peak_rss_bytes: [u64; 3],
-}
-
-#[derive(Serialize)]
-struct JsonCost {
-    online_bytes: u64,
-    offline_bytes: u64,
-    hops: u32,
 }
 
 #[derive(Serialize)]
@@ -123,21 +97,22 @@ struct JsonCpu {
 
 impl Run {
     pub(crate) fn run(self) -> Result<(), RunError> {
-        let (task, quantization) = Task::open(&self.model, self.plan, self.inputs.read()?)?
+        let setup = &self.setup;
+        let (task, quantization) = Task::open(&self.model, setup.plan, self.inputs.read()?)?
             .batched(self.batch.into())?
-            .quantized(self.quantization.as_deref())?;
-        let task = task.with_link(self.network.link());
+            .with_lookup(setup.embedding)?
+            .quantized(setup.quantization.as_deref())?;
+        let task = task.with_link(setup.network.link());
         let reference = task.reference()?;
         if !self.json {
             self.warn(&task);
         }
-        let launch = if self.in_process { Launch::Threads } else { Launch::processes()? };
-        let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
+        let (launch, randomness) = (setup.launch()?, setup.testing.randomness());
         let bar = progress_bar(!self.json && std::io::stderr().is_terminal());
-        let outcome =
-            run_private(&task, &launch, limits, self.testing.randomness(), &|phase| advance(&bar, phase))?;
+        let progress = |phase| advance(&bar, phase);
+        let outcome = run_private(&task, &launch, setup.limits(), randomness, &progress)?;
         bar.finish_and_clear();
-        let modelled = self.modelled(&outcome);
+        let modelled = self.setup.modelled(&outcome.counted);
         let mut out = std::io::stdout().lock();
         // A reader that stops early (head, a pager) is no failure of the run.
         let _ = if self.json {
@@ -149,24 +124,10 @@ impl Run {
     }
 
     fn warn(&self, task: &Task) {
-        eprintln!(
-            "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
-        );
-        if let Some(replaced) = self.plan.replaces() {
-            eprintln!(
-                "Plan `{}` computes quadratic functions in place of {replaced}: a checkpoint that was not distilled for \
-                 them gives wrong answers.",
-                self.plan
-            );
-        }
+        self.setup.warn();
         for i in &task.truncated {
             eprintln!("Text {i} is longer than the model takes; its end is left out.");
         }
-    }
-
-    fn modelled(&self, outcome: &Outcome) -> Option<f64> {
-        (self.network != Network::None)
-            .then(|| PhaseSeconds::on(&self.network.link(), &outcome.counted).total())
     }
 
     fn to_json(
@@ -179,12 +140,12 @@ impl Run {
         let (cost, seconds) = (outcome.counted, outcome.seconds);
         let json = Json {
             model: self.model.display().to_string(),
-            plan: self.plan.as_str(),
+            plan: self.setup.plan.as_str(),
             quantization,
-            network: self.network,
+            network: self.setup.network,
             results: &outcome.answers,
             reference,
-            cost: JsonCost { online_bytes: cost.online, offline_bytes: cost.offline, hops: cost.hops },
+            cost: cost.into(),
             seconds: JsonSeconds {
                 share_weights: seconds.share_weights,
                 preprocess: seconds.preprocess,
@@ -211,7 +172,7 @@ impl Run {
             out,
             "\nplan {}, {} text(s)\n  sent     {:.2} MB online, {:.2} MB offline, {} hops\n  seconds  {:.2} sharing \
              the weights, {:.2} preprocessing, {:.2} online, {:.2} in all",
-            self.plan.as_str(),
+            self.setup.plan.as_str(),
             outcome.answers.len(),
             megabytes(cost.online),
             megabytes(cost.offline),
@@ -222,8 +183,11 @@ impl Run {
             s.total
         );
         if let Some(seconds) = modelled {
-            let _ =
-                writeln!(out, "  {}      {seconds:.2} s for transfer and latency (modelled)", self.network);
+            let _ = writeln!(
+                out,
+                "  {}      {seconds:.2} s for transfer and latency (modelled)",
+                self.setup.network
+            );
         }
         let rss = outcome.peak_rss_bytes.map(|b| format!("{:.0} MB", megabytes(b)));
         let _ = writeln!(out, "  memory   {} at most (P0, P1, P2)", rss.join(", "));

@@ -35,13 +35,19 @@ impl BertEmbeddings {
     pub fn sum(&self, text: &Encoded, first: &[usize]) -> ditto_core::Result<Array<f32>> {
         let row = |table: &[f32], i: usize| table[i * self.width..(i + 1) * self.width].to_vec();
         let mut data = Vec::with_capacity(text.len() * self.width);
-        let rest = (0..text.len()).filter(|i| !first.contains(i));
-        for i in first.iter().copied().chain(rest) {
-            let words = row(&self.words, text.ids[i] as usize);
-            let types = row(&self.types, text.type_ids[i] as usize);
-            let positions = row(&self.positions, i);
+        for [word, r#type, position] in rows(text, first) {
+            let words = row(&self.words, word);
+            let types = row(&self.types, r#type);
+            let positions = row(&self.positions, position);
             data.extend(words.iter().zip(types).zip(positions).map(|((w, t), p)| w + t + p));
         }
         Array::new([text.len(), self.width], data)
     }
+}
+
+/// The token, type and position whose embeddings each row of a text's input sums: those of the tokens at `first`, then all
+/// others in the text's order.
+pub fn rows<'a>(text: &'a Encoded, first: &'a [usize]) -> impl Iterator<Item = [usize; 3]> + 'a {
+    let rest = (0..text.len()).filter(|i| !first.contains(i));
+    first.iter().copied().chain(rest).map(|i| [text.ids[i] as usize, text.type_ids[i] as usize, i])
 }

@@ -3,11 +3,11 @@ use std::time::Instant;
 use ditto_core::cost::Cost;
 use ditto_core::net::Limits;
 use ditto_core::prg::Randomness;
-use ditto_core::session::{SecureModel, next_operations};
+use ditto_core::session::{Input, SecureModel, next_operations};
 
 use super::Generation;
 use crate::model::{Request, Visit};
-use crate::run::{Answered, Launch, Parties, Phase, RunError, Session};
+use crate::run::{Answered, Asked, Launch, Parties, Phase, RunError, Session};
 
 /// What a generation came to.
 #[derive(Clone, Debug)]
@@ -71,10 +71,19 @@ impl Visit for Write<'_> {
         let (spec, floats) = (&generation.model, generation.floats());
         let mut session = Session::start(parties, (model, spec), &floats, randomness, progress)?;
         let (mut requests, mut counted, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
-        let answer = |request: &Request, x: &_| {
+        let answer = |request: &Request, ids: &[u32]| {
+            let embedded;
+            let asked = match model.input() {
+                Input::Values => {
+                    embedded = generation.embeddings.rows(ids, request.past)?;
+                    Asked::Values(&embedded)
+                }
+                Input::Lookup(_) => Asked::Lookup(generation.lookups(ids, request.past)),
+            };
             let (before, output) = (session.counted, spec.architecture.output_shape(request));
             let at = (requests.len(), generation.tokens);
-            let Answered { output, preprocess, online } = session.request::<M>(request, x, &output, at)?;
+            let Answered { output, preprocess, online } =
+                session.request(model, request, asked, &output, at)?;
             requests.push(request.clone());
             counted.push(Cost {
                 online: session.counted.online - before.online,

@@ -8,6 +8,7 @@ use crate::architecture::{Architecture, Opens};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Gpt2Config, ModelConfig};
 use crate::embeddings::{Gpt2Embeddings, LmHead};
+use crate::lookup::{Embedding, Lookup};
 use crate::model::{ModelSpec, Request};
 use crate::plan::Plan;
 use crate::run::RunError;
@@ -107,7 +108,7 @@ impl Generation {
         }
         let embeddings = Gpt2Embeddings::open(&checkpoint, &config)?;
         let architecture = Architecture::new(&any, &any.detect_head(&checkpoint)?);
-        let model = ModelSpec { plan, architecture, settings: Arc::default() };
+        let model = ModelSpec { plan, architecture, settings: Arc::default(), embedding: Embedding::Client };
         Ok(Self { checkpoint, model, prompt, tokens, choice, config, embeddings, lm_head: None, tokenizer })
     }
 
@@ -126,14 +127,24 @@ impl Generation {
         Self { model: ModelSpec { settings, ..self.model }, ..self }
     }
 
-    /// The same with no more opened to the client than its choice needs: which token, or the hidden state that the client
-    /// makes logits of.
-    pub fn opening(self) -> Result<Self, RunError> {
-        let (opens, lm_head) = match self.choice {
-            Choice::Argmax => (Opens::Argmax, None),
-            Choice::Client(..) => (Opens::Hidden, Some(self.embeddings.lm_head(&self.checkpoint)?)),
+    /// The same with tokens looked up by the client or by the servers, and with no more opened to the client than its choice
+    /// needs: which token, the hidden state that a client with the table of tokens makes logits of, or logits.
+    pub fn with_lookup(mut self, lookup: Lookup) -> Result<Self, RunError> {
+        self.model.embedding = Embedding::new(lookup, &ModelConfig::Gpt2(self.config.clone()));
+        let (opens, lm_head) = match (self.choice, lookup) {
+            (Choice::Argmax, _) => (Opens::Argmax, None),
+            (Choice::Client(..), Lookup::Client) => {
+                (Opens::Hidden, Some(self.embeddings.lm_head(&self.checkpoint)?))
+            }
+            (Choice::Client(..), Lookup::Private) => (Opens::Logits, None),
         };
         Ok(Self { model: self.model.opening(opens), lm_head, ..self })
+    }
+
+    /// What tokens that follow `past` others look up in each table of a private lookup.
+    pub(super) fn lookups(&self, ids: &[u32], past: usize) -> Vec<Vec<usize>> {
+        let rows = ids.iter().enumerate().map(|(i, &id)| [id as usize, 0, past + i]);
+        self.model.embedding.ids(rows)
     }
 
     /// The weights as floats.

@@ -13,8 +13,10 @@ impl Generation {
             type Out = Result<Vec<u32>, RunError>;
             fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
                 let (model, mut state) = (ClearModel::new(model, self.1)?, M::State::default());
-                let answer =
-                    |request: &Request, x: &_| Ok(model.read(&mut state, request, Clone::clone(x))?);
+                let embeddings = &self.0.embeddings;
+                let answer = |request: &Request, ids: &[u32]| {
+                    Ok(model.read(&mut state, request, embeddings.rows(ids, request.past)?)?)
+                };
                 self.0.write(answer, &mut |_| ())
             }
         }

@@ -36,7 +36,7 @@ impl ModelSpec {
     /// Reads and checks an announcement.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, RunError> {
         let model: Self = read(bytes)?;
-        if !model.architecture.is_sane() {
+        if !model.architecture.is_sane() || !model.embedding.is_sane(&model.architecture) {
             return Err(RunError::Job("its sizes are out of bounds".to_owned()));
         }
         model.settings.check().map_err(|e| RunError::Job(e.to_string()))?;

@@ -8,7 +8,7 @@ use ditto_core::mpc::Role;
 use ditto_core::net::tcp::{Listener, Runtime, Session};
 use ditto_core::net::{Channel, Limits, Peer, SessionId, connect};
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Conversation, Links, Manifest, Party, Received, SecureModel, Served};
+use ditto_core::session::{Conversation, Links, Manifest, Party, Received, SecureModel, Served, program};
 
 use super::RunError;
 use crate::architecture::Architecture;
@@ -59,10 +59,13 @@ impl Visit for Serve<'_> {
     type Out = Result<(), RunError>;
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let role = self.party.role();
-        let weights = {
+        let weights = std::thread::scope(|scope| {
+            // Functions are fitted when a program is first read: while the weights come, and not in the first request. What
+            // fails here fails there, with the request's own shapes.
+            scope.spawn(|| program(model, &Request::new(&[1], &self.architecture.head)));
             let received = Received::receive(role, &**self.owner, &Manifest::of(model)?)?;
-            Served::new(model, &received, role)?
-        };
+            Served::new(model, &received, role)
+        })?;
         self.party.loaded()?;
         // Of the text that is being continued: what the parties keep, and its tokens so far.
         let (mut conversation, mut tokens) = (Conversation::default(), 0);

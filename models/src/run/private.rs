@@ -3,11 +3,11 @@ use std::time::Instant;
 use ditto_core::cost::Cost;
 use ditto_core::net::Limits;
 use ditto_core::prg::Randomness;
-use ditto_core::session::{SecureModel, request_cost};
+use ditto_core::session::{Input, SecureModel, request_cost};
 use serde::Serialize;
 
 use super::launch::Parties;
-use super::session::Session;
+use super::session::{Asked, Session};
 use super::{Launch, RunError, Task};
 use crate::answer::Answer;
 use crate::model::{Request, Visit};
@@ -89,8 +89,12 @@ impl Visit for Drive<'_> {
         let n = task.inputs.len();
         let (mut answers, mut metered) = (Vec::new(), Cost::default());
         for (i, (x, request)) in task.inputs.iter().zip(&task.job.requests).enumerate() {
+            let x = match model.input() {
+                Input::Values => Asked::Values(x),
+                Input::Lookup(_) => Asked::Lookup(task.ids(i)),
+            };
             let output = spec.architecture.output_shape(request);
-            let answered = session.request::<M>(request, x, &output, (i, n))?;
+            let answered = session.request(model, request, x, &output, (i, n))?;
             seconds.preprocess += answered.preprocess;
             seconds.online += answered.online;
             metered += request_cost(model, request)?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use ditto_core::session::{Manifest, SecureModel, program};
+use ditto_core::session::{Manifest, SecureModel, Use, program};
 
 use super::RunError;
 use crate::checkpoint::Checkpoint;
@@ -37,7 +37,8 @@ impl ModelSpec {
         impl Visit for Names<'_> {
             type Out = ditto_core::Result<(HashSet<String>, HashSet<String>)>;
             fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
-                let weights = Manifest::of(model)?.0.into_iter().map(|e| e.name).collect();
+                let weights = Manifest::of(model)?.0.into_iter();
+                let weights = weights.filter(|e| e.r#use != Use::Table).map(|e| e.name).collect();
                 let (program, _, _) = program(model, self.0)?;
                 Ok((weights, program.steps.names().iter().cloned().collect()))
             }

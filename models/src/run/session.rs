@@ -1,8 +1,9 @@
 use std::time::Instant;
 
+use ditto_core::Error;
 use ditto_core::cost::Cost;
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Client, Floats, Manifest, SecureModel, share_weights};
+use ditto_core::session::{Client, Floats, Manifest, SecureModel, input_bytes, share_weights};
 use ditto_core::tensor::{Array, Shape};
 
 use super::launch::Parties;
@@ -25,6 +26,14 @@ pub(crate) struct Session<'a> {
     pub(crate) cpu_seconds: [[f64; 3]; 2],
     /// Most memory of P0, P1, P2 in bytes.
     pub(crate) peak_rss_bytes: [u64; 3],
+}
+
+/// What the client has of a request.
+pub(crate) enum Asked<'a> {
+    /// The input itself.
+    Values(&'a Array<f32>),
+    /// Ids of the rows that are looked up in each of the model's tables.
+    Lookup(Vec<Vec<usize>>),
 }
 
 /// An output, and the seconds from asking to the end of preprocessing and from there to the output.
@@ -67,8 +76,9 @@ impl<'a> Session<'a> {
     /// Asks a request, the `i`-th (from 0) of `n`, whose output has a shape.
     pub(crate) fn request<M: SecureModel<Request = Request>>(
         &mut self,
+        model: &M,
         request: &Request,
-        x: &Array<f32>,
+        asked: Asked<'_>,
         output: &Shape,
         (i, n): (usize, usize),
     ) -> Result<Answered, RunError> {
@@ -77,13 +87,23 @@ impl<'a> Session<'a> {
         (self.progress)(Phase::Preprocess(i, n));
         let begun = Instant::now();
         client.ask(batch, &request.encode())?;
-        let seeds = client.begin(batch, &self.randomness)?;
+        // What is looked up needs no seeds.
+        let seeds = match asked {
+            Asked::Values(_) => Some(client.begin(batch, &self.randomness)?),
+            Asked::Lookup(_) => None,
+        };
         client.ready(batch)?;
         let preprocess = begun.elapsed().as_secs_f64();
 
         (self.progress)(Phase::Online(i, n));
         let begun = Instant::now();
-        let output = client.finish::<M>(batch, &seeds, x, output)?;
+        let output = match (&asked, &seeds) {
+            (Asked::Values(x), Some(seeds)) => client.finish::<M>(batch, seeds, x, output)?,
+            (Asked::Lookup(ids), _) => {
+                client.finish_lookup(model, request, batch, ids, &self.randomness, output)?
+            }
+            (Asked::Values(_), None) => return Err(RunError::Core(Error::Internal("an input has seeds"))),
+        };
         let online = begun.elapsed().as_secs_f64();
 
         let reports = client.reports(batch)?;
@@ -94,7 +114,7 @@ impl<'a> Session<'a> {
             self.counted.online += report.online_bytes;
             self.counted.offline += report.offline_bytes;
         }
-        self.counted.online += client.input_bytes::<M>(x);
+        self.counted.online += input_bytes(model, request)?;
         self.counted.hops += reports[0].hops.max(reports[1].hops);
         Ok(Answered { output, preprocess, online })
     }

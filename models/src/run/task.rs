@@ -12,8 +12,9 @@ use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Head, ModelConfig};
-use crate::embeddings::{BertEmbeddings, Gpt2Embeddings};
+use crate::embeddings::{BertEmbeddings, Gpt2Embeddings, rows};
 use crate::input::{Input, Prepared, Preparer};
+use crate::lookup::{Embedding, Lookup};
 use crate::model::{ModelSpec, Request, Visit};
 use crate::plan::Plan;
 use crate::text::{TextError, Tokenizer};
@@ -66,7 +67,7 @@ impl Task {
         let truncated = texts.iter().enumerate().filter(|(_, text)| text.encoded.truncated);
         let architecture = Architecture::new(&config, &head);
         let job = Job {
-            model: ModelSpec { plan, architecture, settings: Arc::default() },
+            model: ModelSpec { plan, architecture, settings: Arc::default(), embedding: Embedding::Client },
             requests: texts.chunks(1).map(request).collect(),
         };
         Ok(Self {
@@ -102,6 +103,24 @@ impl Task {
     #[must_use]
     pub fn with_lines(self, lines: Vec<usize>) -> Self {
         Self { lines, ..self }
+    }
+
+    /// The same with tokens looked up by the client or by the servers.
+    pub fn with_lookup(mut self, lookup: Lookup) -> Result<Self, RunError> {
+        self.job.model.embedding = Embedding::new(lookup, &ModelConfig::open(self.checkpoint.dir())?);
+        Ok(self)
+    }
+
+    /// What the texts of request `i` look up in each table of a private lookup.
+    pub fn ids(&self, i: usize) -> Vec<Vec<usize>> {
+        let texts = self.texts_of(i).iter();
+        self.job.model.embedding.ids(texts.flat_map(|text| rows(&text.encoded, &text.masks)))
+    }
+
+    /// The texts of request `i`.
+    fn texts_of(&self, i: usize) -> &[Prepared] {
+        let before: usize = self.job.requests[..i].iter().map(|request| request.tokens.len()).sum();
+        &self.texts[before..][..self.job.requests[i].tokens.len()]
     }
 
     /// The same under other settings.
@@ -150,7 +169,6 @@ impl Task {
     /// What the model's output says of the texts of request `i`.
     pub fn answers(&self, i: usize, output: &[f32]) -> Vec<Answer> {
         let architecture = &self.job.model.architecture;
-        let before: usize = self.job.requests[..i].iter().map(|request| request.tokens.len()).sum();
         let mut rest = output;
         let rows = self.job.requests[i].outputs(&architecture.head);
         let read = |(text, rows): (&Prepared, usize)| {
@@ -158,7 +176,7 @@ impl Task {
             rest = others;
             Answer::read(&self.head, &self.tokenizer, text, own)
         };
-        self.texts[before..].iter().zip(rows).map(read).collect()
+        self.texts_of(i).iter().zip(rows).map(read).collect()
     }
 }
 

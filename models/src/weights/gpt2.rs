@@ -47,6 +47,29 @@ impl<'a> Gpt2Floats<'a> {
         if self.has_head() { self.0.tensor(LM_HEAD, shape) } else { self.body().tensor(TOKENS, shape) }
     }
 
+    /// A matrix [inputs, outputs] that is stored so; `None` if it is not.
+    fn read_transposed(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Option<Vec<f32>>, CheckpointError> {
+        let (stored, part) = stored(name);
+        if !is_transposed(&stored) {
+            return Ok(None);
+        }
+        let (parts, first) = part.map_or((1, 0), |part| (PARTS.len(), part));
+        let all = self.body().tensor(&stored, &[inputs, parts * outputs])?;
+        if parts == 1 {
+            return Ok(Some(all));
+        }
+        let mut own = Vec::with_capacity(inputs * outputs);
+        for row in all.chunks_exact(parts * outputs) {
+            own.extend_from_slice(&row[first * outputs..][..outputs]);
+        }
+        Ok(Some(own))
+    }
+
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
         if name == LM_HEAD {
             return self.head(shape);
@@ -55,8 +78,8 @@ impl<'a> Gpt2Floats<'a> {
         let (parts, first) = part.map_or((1, 0), |part| (PARTS.len(), part));
         match *shape {
             [outputs, inputs] if is_transposed(&stored) => {
-                let all = self.body().tensor(&stored, &[inputs, parts * outputs])?;
-                Ok(columns(&all, parts * outputs, first * outputs, outputs))
+                let columns = self.read_transposed(name, inputs, outputs)?.unwrap_or_default();
+                Ok(transpose(&columns, inputs, outputs))
             }
             [outputs] => {
                 let all = self.body().tensor(&stored, &[parts * outputs])?;
@@ -76,18 +99,20 @@ fn stored(name: &str) -> (String, Option<usize>) {
     PARTS.into_iter().enumerate().find_map(of_part).unwrap_or_else(|| (name.to_owned(), None))
 }
 
-/// `count` columns of a matrix from `first`, as rows.
-fn columns(matrix: &[f32], width: usize, first: usize, count: usize) -> Vec<f32> {
-    let mut rows = Vec::with_capacity(matrix.len() / width.max(1) * count);
-    for column in first..first + count {
-        rows.extend(matrix.iter().skip(column).step_by(width));
-    }
-    rows
+/// The columns of a matrix as rows.
+fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(rows * columns);
+    (0..columns).for_each(|column| out.extend(matrix.iter().skip(column).step_by(columns)));
+    out
 }
 
 impl Floats for Gpt2Floats<'_> {
     fn floats(&self, name: &str, shape: &[usize]) -> ditto_core::Result<Vec<f32>> {
         self.read(name, shape).map_err(|e| named(name, &e))
+    }
+
+    fn transposed(&self, name: &str, inputs: usize, outputs: usize) -> ditto_core::Result<Option<Vec<f32>>> {
+        self.read_transposed(name, inputs, outputs).map_err(|e| named(name, &e))
     }
 }
 

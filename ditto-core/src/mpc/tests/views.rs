@@ -20,7 +20,7 @@ use crate::testing::{Generators, Parties, Script, View, run_with};
 const LARGEST: usize = 1 << 23;
 
 /// `n` bits of a payload from bit `from`.
-fn bits(payload: &[u8], from: usize, n: usize) -> u128 {
+pub(super) fn bits(payload: &[u8], from: usize, n: usize) -> u128 {
     (0..n).fold(0, |v, i| v | u128::from(payload[(from + i) / 8] >> ((from + i) % 8) & 1) << i)
 }
 

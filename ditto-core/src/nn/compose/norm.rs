@@ -27,8 +27,8 @@ const WIDE: u32 = 48;
 /// The ring in which everything stays if rows and result are there.
 const WHOLE: u32 = 64;
 
-/// Octaves over which one Newton step makes an inverse root exact enough; more of them take two.
-const OCTAVES: i32 = 22;
+/// Octaves over which one, two and three Newton steps make an inverse root exact enough.
+const OCTAVES: [i32; 3] = [22, 29, 33];
 
 /// The range of squares, and the formats that go with it.
 struct Squares {
@@ -46,13 +46,20 @@ impl Squares {
         let scale = ctx.scale_of("root");
         let (low, high) = (scale.low.unwrap_or(LOW), scale.range.unwrap_or(HIGH));
         let finer = (high - HIGH).max(0).unsigned_abs().div_ceil(2);
-        let excess = (high + 2 * FRACTION as i32 - room as i32).max(0).unsigned_abs();
-        let squares = Self { low, high, coarser: excess.div_ceil(2).min(FRACTION), finer };
+        let squares = Self { low, high, coarser: Self::coarser(high, room), finer };
         // A table for each third of the octaves.
-        if high > HIGHEST || high - low < 3 || low + (squares.fraction() as i32) < LEAST {
+        if high > HIGHEST
+            || !(3..=OCTAVES[2]).contains(&(high - low))
+            || low + (squares.fraction() as i32) < LEAST
+        {
             return Err(Error::Unsupported("a normalisation of rows with this range"));
         }
         Ok(squares)
+    }
+
+    fn coarser(high: i32, room: u32) -> u32 {
+        let excess = (high + 2 * FRACTION as i32 - room as i32).max(0).unsigned_abs();
+        excess.div_ceil(2).min(FRACTION)
     }
 
     /// Fractional bits of squares.
@@ -79,10 +86,21 @@ impl Squares {
             out_fraction: self.root_fraction(),
             out_width: ring,
             index: 13,
-            steps: if self.high - self.low > OCTAVES { 2 } else { 1 },
+            steps: 1 + OCTAVES.iter().filter(|&&most| self.high - self.low > most).count() as u32,
         };
         inverse(ctx, x, &spec)
     }
+}
+
+/// Bits that a square has in the widest ring, beside what a row of 2^log_d of them takes.
+fn room(log_d: u32) -> u32 {
+    (WHOLE - 2).saturating_sub(2 * log_d)
+}
+
+/// The least exponent `low` that the range [2^low, 2^high) of variances of rows of `width` numbers can have.
+pub fn least_variance(width: usize, high: i32) -> i32 {
+    let coarser = Squares::coarser(high, room(log2_ceil(width)));
+    (LEAST - VARIANCE_FRACTION as i32 + 2 * coarser as i32).max(high - OCTAVES[2])
 }
 
 /// x [..] as [.., 1].
@@ -111,7 +129,7 @@ impl Statistics {
             return Err(Error::Unsupported("a normalisation of empty rows"));
         }
         let log_d = log2_ceil(d);
-        let squares = Squares::of(ctx, (WHOLE - 2).saturating_sub(2 * log_d))?;
+        let squares = Squares::of(ctx, room(log_d))?;
         let formats = Self::new(&squares, log_d, x.width(), out_fraction, out_width)?;
         Ok((squares, formats))
     }
@@ -153,7 +171,7 @@ impl Statistics {
 /// Truncate to f fractional bits in a ring that holds d sum x^2 - (sum x)^2 exactly; open that per row, take its
 /// inverse root, multiply with the centred rows d x - sum x. With x and result in Z_{2^64} all this stays there.
 /// # Cost
-/// 8 hops: 2 truncation, 1 variance, 3 inverse root (5 over more than 22 octaves), 2 truncation; each truncation 1 if its
+/// 8 hops: 2 truncation, 1 variance, 3 inverse root (5 over more than 22 octaves, 7 over more than 29), 2 truncation; each truncation 1 if its
 /// ring is no larger than what dropping bits leaves.
 /// # Security
 /// As the protocols it is made of.

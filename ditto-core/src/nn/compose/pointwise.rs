@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::mpc::{Bilinear, Share};
 use crate::nn::pointwise::plan::{Affine, Middle, Plan, Table, Tails};
 use crate::nn::{Activation, Pointwise};
+use crate::observe::POINTWISE;
 use crate::primitives::{Primitives, RingWord};
 use crate::public_math::power_of_two;
 use crate::tensor::{Reshape, Slice};
@@ -140,7 +141,7 @@ pub(crate) fn apply_plan<P: Primitives, W: RingWord, T: RingWord>(
     let x = P::remask(&ctx.step("open")?, &P::reduce_additive::<W, u32>(&x, plan.open)?)?;
     let unit = power_of_two(-(plan.input as i32));
     let ends = [plan.range[0], plan.range[1] + 1].map(|end| end as f64 * unit);
-    P::claim(ctx, "pointwise function", &x, plan.input, ends[0], ends[1])?;
+    P::claim(ctx, POINTWISE, &x, plan.input, ends[0], ends[1])?;
     // For arguments in the range the plan was checked: its rings hold whatever comes of them.
     ctx.holds_by_construction();
     let (drop, up) = (plan.scale - plan.fraction, out_fraction - plan.fraction);

@@ -28,7 +28,12 @@ type F = Fx<32, 10>;
 #[derive(Clone, Copy)]
 pub(super) struct Tiny {
     pub(super) version: u8,
+    /// Whether its input is looked up in [`TABLES`].
+    pub(super) looks_up: bool,
 }
+
+/// Names and rows of the tables.
+pub(super) const TABLES: [(&str, usize); 2] = [("words", 41), ("kinds", 2)];
 
 pub(super) struct TinyWeights<E: Engine> {
     first: Linear<E, F, Fx<32, 20>>,
@@ -45,6 +50,10 @@ impl SecureModel for Tiny {
 
     fn description(&self) -> Vec<u8> {
         vec![self.version]
+    }
+    fn input(&self) -> Input {
+        let table = |(name, rows): (&str, usize)| Table { name: name.to_owned(), rows, columns: WIDTHS[0] };
+        if self.looks_up { Input::Lookup(TABLES.map(table).to_vec()) } else { Input::Values }
     }
     fn input_shape(&self, length: &usize) -> Shape {
         Shape::new(&[*length, WIDTHS[0]])

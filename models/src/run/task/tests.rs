@@ -11,6 +11,7 @@ use crate::answer::Answer;
 use crate::architecture::{Opens, PublicHead};
 use crate::config::{Gpt2Config, Head};
 use crate::embeddings::Gpt2Embeddings;
+use crate::lookup::Lookup;
 use crate::model::{ModelSpec, Request};
 use crate::plan::Plan;
 use crate::report::chain;
@@ -49,7 +50,10 @@ fn every_text_is_a_request_of_its_own() {
     for request in &task.job.requests {
         assert_eq!(Request::decode(&request.encode(), &model.architecture).unwrap(), *request);
     }
-    assert_eq!(ModelSpec::of_config(dir.path(), Plan::Accurate, Default::default()).unwrap(), task.job.model);
+    assert_eq!(
+        ModelSpec::of_config(dir.path(), Plan::Accurate, Default::default(), Lookup::Client).unwrap(),
+        task.job.model
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::engine::Meter;
 use crate::error::Result;
 use crate::fixed::{Fixed, Fx, WordOf};
-use crate::mpc::{Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Signs, Wave};
+use crate::mpc::{Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Signs, Wave, embedding};
 use crate::net::Link;
 use crate::nn::compose::inverse::{Inverse, InverseSpec, inverse};
 use crate::nn::compose::maximum::row_max;
@@ -47,6 +47,7 @@ pub(super) const PAGES: &[Page] = &[
     Page { name: "remask", rows: remask },
     Page { name: "product", rows: product },
     Page { name: "linear", rows: linear },
+    Page { name: "embedding", rows: lookups },
     Page { name: "upcast", rows: upcast },
     Page { name: "msb", rows: msb },
     Page { name: "open_bits", rows: open_bits },
@@ -202,6 +203,19 @@ fn linear() -> Vec<Row> {
         })
     };
     vec![of(16), of(32).typical(), of(48), of(64)]
+}
+
+fn lookups() -> Vec<Row> {
+    let of = |(ids, [rows, columns]): (usize, [usize; 2]), k| {
+        let parameters = format!("{ids} ids, table of {rows} x {columns}, {}", ring(k));
+        row(parameters, (ids * columns, "number"), |ctx| {
+            let table = [Shape::new(&[rows, columns])];
+            ctx.charge(embedding::cost(&table, ids, k)?, embedding::work::<u64>(&table, ids, k)?);
+            Ok(())
+        })
+    };
+    let (bert, gpt) = ((128, [30522, 768]), (32, [50257, 768]));
+    vec![of(bert, 32).typical(), of(bert, 48), of(bert, 64), of(gpt, 32)]
 }
 
 fn upcast() -> Vec<Row> {
