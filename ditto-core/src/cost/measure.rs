@@ -28,6 +28,8 @@ fn least(times: usize, mut f: impl FnMut()) -> f64 {
 
 /// Words of an array that does not stay in it, as those of a run do not from one step to the next.
 const MANY: usize = 1 << 18;
+/// Words that fit no cache, as the weights of a model.
+const WEIGHTS: usize = 1 << 23;
 
 fn words<W: Word>(prg: &Prg, n: usize, k: u32) -> Vec<W> {
     prg.words(0, 0, n, k)
@@ -70,8 +72,8 @@ pub(super) fn seconds(kind: Kind) -> f64 {
         Kind::Multiply52 => product::<u64>(&prg, 48),
         Kind::Multiply32 => product::<u32>(&prg, 32),
         Kind::Stream => {
-            let weights = vec![1u64; 1 << 21];
-            per(8 << 21, least(4, || _ = black_box(weights.iter().fold(0u64, |s, w| s ^ w))))
+            let weights = vec![1u64; WEIGHTS];
+            per(8 * WEIGHTS, least(3, || _ = black_box(weights.iter().fold(0u64, |s, w| s ^ w))))
         }
         // A lookup reads its table as a pass does.
         Kind::Scan => 8.0 * seconds(Kind::Pass),
