@@ -58,8 +58,9 @@ impl Estimate {
     /// Predicted time with all parties on `machine`, and what `link` between them would add. A request that does not
     /// continue a text is taken for the first of their processes.
     pub fn seconds(&self, machine: &Machine, link: &Link) -> PhaseSeconds {
-        let once = if self.continues { PhaseSeconds::default() } else { machine.first() };
-        once + machine.predict(&self.work(), self.operations.len(), self.cost.hops, self.reading)
+        let work = self.work();
+        let once = if self.continues { PhaseSeconds::default() } else { machine.first(&work) };
+        once + machine.predict(&work, self.operations.len(), self.cost.hops, self.reading)
             + PhaseSeconds::on(link, &self.cost)
     }
 }

@@ -1,7 +1,7 @@
 //! Time, predicted from counts.
 
 use super::Cost;
-use super::measure::{Loopback, loopback, seconds};
+use super::measure::{Loopback, fresh, loopback, seconds};
 use super::work::{Kind, Load, Work};
 use crate::error::Result;
 use crate::net::Link;
@@ -45,6 +45,8 @@ pub struct Machine {
     rates: [f64; Kind::ALL.len()],
     /// Seconds of a hop between two processes that do nothing else.
     hop: f64,
+    /// Seconds per byte of memory that the system hands out anew.
+    fresh: f64,
     cores: usize,
     pace: Pace,
 }
@@ -88,7 +90,7 @@ impl Machine {
         });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let pace = Pace { factor: [1.0; 2], step: 0.0, hop, first: PhaseSeconds::default() };
-        Ok(Self { rates, hop, cores, pace })
+        Ok(Self { rates, hop, fresh: fresh(), cores, pace })
     }
 
     /// The same machine, with what two runs on it have shown beyond its rates: one that hardly computes, and one that does.
@@ -196,9 +198,15 @@ impl Machine {
         PhaseSeconds { preprocess, online }
     }
 
-    /// What the first request of a process takes longer than the next.
-    pub fn first(&self) -> PhaseSeconds {
-        self.pace.first
+    /// What the first request of a process takes longer than the next, if it has this work.
+    ///
+    /// The evaluators keep what P0 draws, and as much that P1 draws or receives, for the online phase. Later requests find
+    /// the memory that this one gives back; it finds what loading the weights has left, a masked value and a mask of each.
+    pub fn first(&self, work: &Work) -> PhaseSeconds {
+        let prepare = &work.prepare[0];
+        let fresh = prepare[Kind::Draw].saturating_sub(2 * prepare[Kind::Stream]) as f64 * self.fresh;
+        let memory = PhaseSeconds { preprocess: fresh * (2.0 / self.cores as f64).max(1.0), online: 0.0 };
+        self.pace.first + memory
     }
 
     /// Time of a request of which all three parties run on this machine and nothing else does.
@@ -242,7 +250,7 @@ mod tests {
 
     fn machine(cores: usize) -> Machine {
         let pace = Pace { factor: [1.0; 2], step: 0.0, hop: 1.0, first: PhaseSeconds::default() };
-        Machine { rates: [1.0; Kind::ALL.len()], hop: 1.0, cores, pace }
+        Machine { rates: [1.0; Kind::ALL.len()], hop: 1.0, fresh: 1.0, cores, pace }
     }
 
     #[test]
@@ -277,10 +285,18 @@ mod tests {
             let first = PhaseSeconds { preprocess: 0.5, online: 0.25 };
             let seen = told.seen([&run(1, 10, 7), &run(100, 12, 8)], first);
             let expected = run(1000, 100, 50).seconds + first;
-            let got = seen.predict(&work(1000), 100, 50, reading) + seen.first();
+            let got = seen.predict(&work(1000), 100, 50, reading) + seen.first(&work(1000));
             assert!((got.preprocess / expected.preprocess - 1.0).abs() < 1e-9, "{got:?}, {expected:?}");
             assert!((got.online / expected.online - 1.0).abs() < 1e-9, "{got:?}, {expected:?}");
         }
+    }
+
+    #[test]
+    fn the_first_request_needs_memory_that_weights_have_not_left() {
+        let work = |draw| Work::default().prepare(Kind::Draw, draw).prepare(Kind::Stream, 30);
+        let seconds = |cores, draw| machine(cores).first(&work(draw)).preprocess;
+        assert_eq!([50, 60, 100].map(|draw| seconds(2, draw)), [0.0, 0.0, 40.0]);
+        assert_eq!(seconds(1, 100), 80.0);
     }
 
     #[test]

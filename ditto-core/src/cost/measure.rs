@@ -28,6 +28,8 @@ fn least(times: usize, mut f: impl FnMut()) -> f64 {
 
 /// Words of an array that does not stay in it, as those of a run do not from one step to the next.
 const MANY: usize = 1 << 18;
+/// Bytes that no allocator keeps.
+const FRESH: usize = 40 << 20;
 /// Words that fit no cache, as the weights of a model.
 const WEIGHTS: usize = 1 << 23;
 
@@ -79,6 +81,11 @@ pub(super) fn seconds(kind: Kind) -> f64 {
         Kind::Scan => 8.0 * seconds(Kind::Pass),
         Kind::Wire => 0.0,
     }
+}
+
+/// Seconds per byte of memory that the system hands out anew, page by page.
+pub(super) fn fresh() -> f64 {
+    least(3, || drop(black_box(vec![1u8; FRESH]))) / FRESH as f64
 }
 
 /// Seconds to pack or unpack an element.
