@@ -23,7 +23,7 @@ use crate::run::{RunError, Task};
 pub const REQUIRED: f64 = 1.0;
 
 /// Readings of the texts at most: choices move the numbers a little, so they are made again from their own outcome.
-const READINGS: usize = 3;
+const READINGS: usize = 4;
 
 /// Why a checkpoint cannot be run safely.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,6 +153,7 @@ pub fn calibrate(
     let (mut after, mut problems) = (before.clone(), Vec::new());
     for reading in 2..=READINGS {
         let (quantization, coarse) = choose::choose(&task, &after)?;
+        let widened = quantization.wide != task.job.model.settings.quantization.wide;
         let settings = Arc::new(Settings { quantization, ..Settings::default() });
         settings.check()?;
         let settled = *task.job.model.settings == *settings;
@@ -165,7 +166,8 @@ pub fn calibrate(
             after = Trial::run_with(&task, &reference, &|n| progress(reading, n))?;
         }
         problems = without_headroom(&after);
-        if problems.is_empty() {
+        // A layer with another ring has steps of other names, whose ranges are still to be chosen.
+        if problems.is_empty() && !widened {
             break;
         }
     }

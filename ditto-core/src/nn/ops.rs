@@ -179,7 +179,7 @@ pub fn causal_attend<E: Engine, A: Fixed, B: Fixed<Ring = A::Ring>, V: Fixed, T:
     keys: &Tensor<E, B>,
     values: &Tensor<E, V>,
 ) -> Result<Tensor<E, T>> {
-    let scores = bilinear(&ctx.step("scores")?, Bilinear::CausalScores, queries, keys)?;
+    let scores = bilinear(&ctx.step("qk")?, Bilinear::CausalScores, queries, keys)?;
     let tokens = |shape: &Shape| shape.dims()[shape.rank() - 2];
     let (q, n) = (tokens(queries.shape()), tokens(keys.shape()));
     attend_rows(ctx, kind, &Rows::causal(n - q, q), &scores, values)

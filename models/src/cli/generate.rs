@@ -57,7 +57,7 @@ pub(crate) struct Generate {
     #[arg(long, value_enum, default_value = "argmax")]
     sample: Sample,
     /// What the client divides logits by; 0 takes the most likely token
-    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true, value_parser = temperature)]
     temperature: f32,
     /// Most tokens that the client draws from
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]

@@ -96,11 +96,10 @@ impl Generation {
         let tokenizer =
             Tokenizer::open(dir).and_then(|t| t.for_model(&any)).and_then(Tokenizer::for_generation);
         let tokenizer = tokenizer.map_err(PromptError::from)?;
-        let encoded = tokenizer.encode_whole(prompt, config.n_positions).map_err(PromptError::from)?;
-        let prompt = if encoded.ids.is_empty() {
-            vec![config.bos_token_id.ok_or(PromptError::Empty)?]
-        } else {
-            encoded.ids
+        let prompt = match tokenizer.encode_whole(prompt, config.n_positions) {
+            Ok(encoded) => encoded.ids,
+            Err(TextError::NoTokens { .. }) => vec![config.bos_token_id.ok_or(PromptError::Empty)?],
+            Err(error) => return Err(PromptError::from(error).into()),
         };
         let longest = config.n_positions;
         if prompt.len() + tokens.saturating_sub(1) > longest {

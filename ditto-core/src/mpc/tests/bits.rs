@@ -258,7 +258,7 @@ fn maxima_of_rows_of_many_lengths() {
         [vec![1, 2, 3, 4, 5, 6, 7, 8, 9], vec![5], vec![3, 17, 1, 2, 64, 63], vec![1, 1, 1], vec![2, 3]]
     {
         let rows = Rows::of(lengths);
-        let x = random(2 * rows.extent(), 400, rows.extent() as u64);
+        let x = random(2 * rows.extent(), 250, rows.extent() as u64);
         let each =
             x.chunks(rows.extent()).flat_map(|axis| rows.ranges().map(|row| axis[row].iter().max().copied()));
         let want: Vec<i64> = each.flatten().collect();
