@@ -4,7 +4,7 @@ mod machine;
 mod measure;
 mod work;
 
-pub use machine::{Machine, PhaseSeconds};
+pub use machine::{Machine, Observed, PhaseSeconds};
 pub use work::{Kind, Load, Work};
 
 use std::ops::{Add, AddAssign};

@@ -19,6 +19,7 @@ pub mod observe;
 pub mod prg;
 pub mod primitives;
 pub mod public_math;
+mod recent;
 pub mod ring;
 pub mod session;
 pub mod settings;

@@ -136,8 +136,13 @@ impl Prg {
             block[8..].copy_from_slice(&(counter + i as u64).to_le_bytes());
         }
         self.aes.encrypt_blocks(&mut blocks[..n]);
-        for (to, from) in out.chunks_mut(16).zip(&blocks) {
-            to.copy_from_slice(&from[..to.len()]);
+        // Whole blocks are copied as such: a copy of a length that is not known takes longer than the cipher.
+        let (whole, rest) = out.as_chunks_mut::<16>();
+        for (to, &from) in whole.iter_mut().zip(&blocks) {
+            *to = from.into();
+        }
+        if let Some(last) = blocks.get(whole.len()) {
+            rest.copy_from_slice(&last[..rest.len()]);
         }
     }
 

@@ -5,23 +5,28 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use ditto_core::cost::{Kind, Load, Machine};
-use ditto_core::net::{Limits, Link};
-use ditto_core::prg::Randomness;
+use ditto_core::cost::{Kind, Load, PhaseSeconds};
+use ditto_core::net::Link;
 use ditto_models::estimate::Estimate;
+use ditto_models::lookup::Lookup;
+use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
-use ditto_models::run::{Launch, Task, run_private};
+use ditto_models::rehearsal::{Timed, rehearse, run_blank};
+use ditto_models::run::Launch;
 use serde_json::json;
 
 /// Print predicted and measured times of private runs side by side
 #[derive(Parser)]
 struct Args {
-    /// Checkpoints
+    /// Directories with the configuration of a checkpoint; no weights are needed
     #[arg(long, required = true, value_delimiter = ',')]
     model: Vec<PathBuf>,
     /// Lengths in tokens, special ones included
     #[arg(long, value_delimiter = ',', default_value = "16,64,128")]
     seq: Vec<usize>,
+    /// Of a GPT-2: also a further token after each length
+    #[arg(long)]
+    further: bool,
     /// Plans
     #[arg(long, value_enum, value_delimiter = ',', default_value = "accurate,ditto,ditto-gelu")]
     plan: Vec<Plan>,
@@ -36,22 +41,33 @@ struct Args {
     json: bool,
 }
 
+/// One request, predicted and run.
+struct Run {
+    predicted: PhaseSeconds,
+    timed: Timed,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let program = match args.program {
-        Some(program) => program,
+    let program = match &args.program {
+        Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("../ditto"),
     };
+    let launch = Launch::Processes { program };
     if !args.json {
         println!(
-            "{:34} {:>8} {:>8} {:>6}   {:>8} {:>8} {:>6}   cpu P2 P0 P1 online, predicted/measured",
+            "{:34} {:>8} {:>8} {:>6}   {:>8} {:>8} {:>6}   cpu seconds of P2, P0, P1, online",
             "", "pre", "run", "ratio", "online", "run", "ratio"
         );
     }
-    for model in &args.model {
+    for dir in &args.model {
         for &plan in &args.plan {
+            let model = ModelSpec::of_config(dir, plan, Default::default(), Lookup::Client)?;
             for &seq in &args.seq {
-                case(model, plan, seq, args.reps, &program, args.json)?;
+                let request = Request::new(&[seq], &model.architecture.head);
+                let further = Request { tokens: vec![1], past: seq, ..request.clone() };
+                let requests = if args.further { vec![request, further] } else { vec![request] };
+                case(dir, &model, &requests, &launch, &args)?;
             }
         }
     }
@@ -59,74 +75,58 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn case(
-    model: &Path,
-    plan: Plan,
-    seq: usize,
-    reps: usize,
-    program: &Path,
-    json: bool,
+    dir: &Path,
+    model: &ModelSpec,
+    requests: &[Request],
+    launch: &Launch,
+    args: &Args,
 ) -> Result<(), Box<dyn Error>> {
-    let task = Task::open(model, plan, ["a ".repeat(seq.saturating_sub(2)).as_str()])?;
-    let request = &task.job.requests[0];
-    if request.rows() != seq {
-        return Err(format!("a text of {seq} tokens has {} in this checkpoint", request.rows()).into());
-    }
-    let launch = Launch::Processes { program: program.to_owned() };
-    let (mut pre, mut online, mut cpu) = (Vec::new(), Vec::new(), [0.0; 4]);
-    let mut predicted = Vec::new();
-    for _ in 0..reps {
+    let mut runs: Vec<Vec<Run>> = requests.iter().map(|_| Vec::new()).collect();
+    for _ in 0..args.reps {
         // Beside each run, so that both see the same machine.
-        let machine = Machine::measure()?;
-        let estimate = Estimate::new(&task.job.model, request)?;
-        let seconds = estimate.seconds(&machine, &Link::NONE);
-        let run = run_private(&task, &launch, Limits::default(), Randomness::system(), &|_| ())?;
-        let [before, after] = run.cpu_seconds;
-        let measured = [before[2], before[0], before[1], (after[0] + after[1]) / 2.0];
-        let work = estimate.work();
-        let efforts = machine.efforts(&work, estimate.reading[1]);
-        if json {
-            let amounts = |load: &Load| Kind::ALL.map(|k| load[k]);
-            println!(
-                "{}",
-                json!({
-                    "model": model, "plan": plan, "seq": seq, "hops": estimate.cost.hops,
-                    "kinds": Kind::ALL, "rates": Kind::ALL.map(|k| machine.rate(k)), "hop": machine.hop(), "reading": estimate.reading,
-                    "loads": [amounts(&work.helper), amounts(&work.prepare[0]), amounts(&work.prepare[1]), amounts(&work.online)],
-                    "predicted": seconds, "efforts": efforts, "cpu": measured,
-                    "preprocess": run.seconds.preprocess, "online": run.seconds.online,
-                })
-            );
-            continue;
-        }
-        pre.push(run.seconds.preprocess);
-        online.push(run.seconds.online);
-        predicted.push((seconds, efforts));
-        for (sum, one) in cpu.iter_mut().zip(measured) {
-            *sum += one / reps as f64;
+        let machine = rehearse(model, launch)?;
+        let timed = run_blank(model, requests, launch)?;
+        for ((request, timed), runs) in requests.iter().zip(timed).zip(&mut runs) {
+            let estimate = Estimate::new(model, request)?;
+            let predicted = estimate.seconds(&machine, &Link::NONE);
+            if args.json {
+                let amounts = |load: &Load| Kind::ALL.map(|k| load[k]);
+                let work = estimate.work();
+                println!(
+                    "{}",
+                    json!({
+                        "model": dir, "plan": model.plan, "request": request,
+                        "hops": estimate.cost.hops, "steps": estimate.operations.len(), "reading": estimate.reading,
+                        "kinds": Kind::ALL, "rates": Kind::ALL.map(|k| machine.rate(k)), "machine": format!("{machine:?}"),
+                        "loads": [amounts(&work.helper), amounts(&work.prepare[0]), amounts(&work.prepare[1]), amounts(&work.online)],
+                        "efforts": machine.efforts(&work), "predicted": predicted,
+                        "seconds": timed.seconds, "cpu_seconds": timed.cpu_seconds,
+                    })
+                );
+            }
+            runs.push(Run { predicted, timed });
         }
     }
-    if json {
+    if args.json {
         return Ok(());
     }
-    let (before, after) =
-        (median(predicted.iter().map(|p| p.0.preprocess)), median(predicted.iter().map(|p| p.0.online)));
-    let (pre, online) = (median(pre.into_iter()), median(online.into_iter()));
-    let name = model.file_name().unwrap_or_default().to_string_lossy();
-    print!(
-        "{:34} {before:8.3} {pre:8.3} {:6.2}   {after:8.3} {online:8.3} {:6.2}  ",
-        format!("{name} {plan} {seq}"),
-        before / pre,
-        after / online
-    );
-    for (i, cpu) in cpu.iter().enumerate() {
-        print!(" {:.2}/{cpu:.2}", median(predicted.iter().map(|p| p.1[i])));
+    for (request, runs) in requests.iter().zip(&runs) {
+        let median = |value: &dyn Fn(&Run) -> f64| {
+            let mut values: Vec<f64> = runs.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let past = if request.past > 0 { format!("{}+", request.past) } else { String::new() };
+        print!("{:34}", format!("{name} {} {past}{}", model.plan, request.rows()));
+        for phase in [|s: &PhaseSeconds| s.preprocess, |s: &PhaseSeconds| s.online] {
+            let (told, run) = (median(&|r| phase(&r.predicted)), median(&|r| phase(&r.timed.seconds)));
+            print!(" {told:8.3} {run:8.3} {:6.2}  ", told / run);
+        }
+        for (phase, party) in [(0, 2), (0, 0), (0, 1), (1, 0)] {
+            print!(" {:.2}", median(&|r| r.timed.cpu_seconds[phase][party]));
+        }
+        println!();
     }
-    println!();
     Ok(())
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

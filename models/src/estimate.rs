@@ -17,8 +17,10 @@ pub struct Estimate {
     pub operations: Vec<Operation>,
     /// Sum of all, with hops along the longest chain.
     pub cost: Cost,
-    /// Seconds that this process took to read the program for the first time, plans of functions included, and again.
-    pub reading: [f64; 2],
+    /// Seconds that this process took to read the program again.
+    pub reading: f64,
+    /// Whether the request continues a text.
+    pub continues: bool,
 }
 
 impl Estimate {
@@ -38,12 +40,11 @@ impl Estimate {
                     Ok::<_, Error>(state)
                 };
                 let (mut state, mut again) = (before()?, before()?);
-                let started = Instant::now();
                 let (operations, cost) = next_operations(model, &mut state, self.0)?;
-                let first = started.elapsed().as_secs_f64();
                 let started = Instant::now();
                 next_program(model, &mut again, self.0)?;
-                Ok(Estimate { operations, cost, reading: [first, started.elapsed().as_secs_f64()] })
+                let reading = started.elapsed().as_secs_f64();
+                Ok(Estimate { operations, cost, reading, continues: self.0.past > 0 })
             }
         }
         model.with_model(Read(request))
@@ -54,9 +55,13 @@ impl Estimate {
         self.operations.iter().map(|o| o.work).sum()
     }
 
-    /// Predicted time with all parties on `machine`, and what `link` between them would add.
+    /// Predicted time with all parties on `machine`, and what `link` between them would add. A request that does not
+    /// continue a text is taken for the first of their processes.
     pub fn seconds(&self, machine: &Machine, link: &Link) -> PhaseSeconds {
-        machine.predict(&self.work(), self.cost.hops, self.reading) + PhaseSeconds::on(link, &self.cost)
+        let work = self.work();
+        let once = if self.continues { PhaseSeconds::default() } else { machine.first(&work) };
+        once + machine.predict(&work, self.operations.len(), self.cost.hops, self.reading)
+            + PhaseSeconds::on(link, &self.cost)
     }
 }
 

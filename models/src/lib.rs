@@ -25,6 +25,7 @@ pub mod lookup;
 pub mod model;
 pub mod plan;
 pub mod quantization;
+pub mod rehearsal;
 pub mod report;
 mod request;
 pub mod run;

@@ -187,11 +187,34 @@ fn json_has_the_promised_names_and_needs_only_the_configuration() {
 }
 
 #[test]
+fn one_core_is_enough_to_predict() {
+    let dir = checkpoint(&SyntheticHead::Embedding);
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", env!("CARGO_BIN_EXE_ditto"), "cost", "--json", "--seq", "8", "--model"]);
+    // Where there is no taskset, there is no way to have one core.
+    let Ok(out) = command.arg(dir.path()).output() else { return };
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let out: Value = serde_json::from_slice(&out.stdout).unwrap();
+    for phase in ["preprocess", "online"] {
+        assert!(out["predicted_seconds"][phase].as_f64().unwrap() > 0.0, "{phase}");
+    }
+}
+
+#[test]
 fn the_table_has_totals_and_a_prediction() {
     let dir = checkpoint(&SyntheticHead::Classification { labels: 2 });
     let out = ditto(&["cost", "--model", dir.path().to_str().unwrap(), "--seq", "8"]);
     let text = String::from_utf8(out.stdout).unwrap();
-    for part in ["input", "output", "in all", "offline MB", "hops", "predicted on loopback", "this machine"] {
+    for part in [
+        "input",
+        "output",
+        "in all",
+        "offline MB",
+        "hops",
+        "predicted on loopback",
+        "this machine",
+        "in a run",
+    ] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
 }

@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::kernel::{PackedB, matmul_packed, pack, unpack};
 use crate::net::{Address, Channel, Limits, Listener, Message, Peer, Runtime, Session, SessionId, connect};
 use crate::prg::{Prg, Seed};
-use crate::public_math::cos_sin;
 use crate::ring::Word;
 
 /// Words of an array that stays in the second-level cache, and below what is worth several threads.
@@ -27,8 +26,12 @@ fn least(times: usize, mut f: impl FnMut()) -> f64 {
     (0..times).map(once).fold(f64::INFINITY, f64::min)
 }
 
+/// Words of an array that does not stay in it, as those of a run do not from one step to the next.
+const MANY: usize = 1 << 18;
 /// Bytes that no allocator keeps.
 const FRESH: usize = 40 << 20;
+/// Words that fit no cache, as the weights of a model.
+const WEIGHTS: usize = 1 << 23;
 
 fn words<W: Word>(prg: &Prg, n: usize, k: u32) -> Vec<W> {
     prg.words(0, 0, n, k)
@@ -41,14 +44,16 @@ pub(super) fn seconds(kind: Kind) -> f64 {
     match kind {
         Kind::Draw => per(WORDS * 4, least(50, || drop(black_box(words::<u32>(&prg, WORDS, 31))))),
         Kind::Pass => {
-            let (a, b) = (words::<u64>(&prg, WORDS, 47), words::<u64>(&prg, WORDS, 47));
+            let (a, b) = (words::<u64>(&prg, MANY, 47), words::<u64>(&prg, MANY, 47));
+            let mut sums = vec![0u64; MANY];
             let pass = || {
-                let sum: Vec<u64> = a.iter().zip(&b).map(|(a, b)| a.wrapping_add(*b).low(48)).collect();
-                drop(black_box(sum));
+                for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(&b)) {
+                    *sum = a.wrapping_add(*b).low(48);
+                }
+                black_box(&sums);
             };
-            per(WORDS * 24, least(50, pass))
+            per(MANY * 24, least(10, pass))
         }
-        Kind::Fresh => per(FRESH, least(2, || drop(black_box(vec![1u8; FRESH])))),
         Kind::Pack => packing::<u32>(&prg, 21),
         Kind::PackWide => packing::<u64>(&prg, 57),
         Kind::Hash => {
@@ -65,21 +70,22 @@ pub(super) fn seconds(kind: Kind) -> f64 {
             };
             per(WORDS, least(50, pass))
         }
-        Kind::Function => {
-            let n = 1 << 10;
-            per(n, least(10, || drop(black_box((0..n).map(|i| cos_sin(i, n)).collect::<Vec<_>>()))))
-        }
         Kind::Multiply64 => product::<u64>(&prg, 64),
         Kind::Multiply52 => product::<u64>(&prg, 48),
         Kind::Multiply32 => product::<u32>(&prg, 32),
         Kind::Stream => {
-            let weights = vec![1u64; 1 << 21];
-            per(8 << 21, least(4, || _ = black_box(weights.iter().fold(0u64, |s, w| s ^ w))))
+            let weights = vec![1u64; WEIGHTS];
+            per(8 * WEIGHTS, least(3, || _ = black_box(weights.iter().fold(0u64, |s, w| s ^ w))))
         }
         // A lookup reads its table as a pass does.
         Kind::Scan => 8.0 * seconds(Kind::Pass),
-        Kind::Wire | Kind::Message => 0.0,
+        Kind::Wire => 0.0,
     }
+}
+
+/// Seconds per byte of memory that the system hands out anew, page by page.
+pub(super) fn fresh() -> f64 {
+    least(3, || drop(black_box(vec![1u8; FRESH]))) / FRESH as f64
 }
 
 /// Seconds to pack or unpack an element.
@@ -106,14 +112,11 @@ fn product<W: Word>(prg: &Prg, k: u32) -> f64 {
 pub(super) struct Loopback {
     /// Seconds until a short message of each side has reached the other.
     pub(super) hop: f64,
-    /// Seconds that an end works for a message.
-    pub(super) message: f64,
     /// Seconds that an end works for a byte.
     pub(super) byte: f64,
 }
 
 const ROUNDS: u32 = 200;
-const BURST: u32 = 500;
 const LARGE: (u32, usize) = (24, 1 << 19);
 
 /// Measures with two ends in this process, each with a thread of its own for its sockets.
@@ -137,7 +140,7 @@ pub(super) fn loopback() -> Result<Loopback> {
     })
 }
 
-/// Both ends in turn: rounds of short messages, a burst of short ones, some long ones from the first end only.
+/// Both ends in turn: rounds of short messages, some long ones from the first end only.
 fn talk(link: &impl Channel, first: bool) -> Result<Loopback> {
     let send = |step, seq, n| link.send(Message::new(Address::new(0, step, seq), 0, vec![0; n]));
     let recv = |step, seq, n| link.recv(Address::new(0, step, seq), n).map(drop);
@@ -171,9 +174,8 @@ fn talk(link: &impl Channel, first: bool) -> Result<Loopback> {
         }
         Ok(started.elapsed().as_secs_f64())
     };
-    let message = one_way(4, BURST, 64)? / f64::from(BURST);
     let (count, size) = LARGE;
     one_way(5, 2, size)?;
     let byte = one_way(6, count, size)? / (f64::from(count) * size as f64);
-    Ok(Loopback { hop, message, byte })
+    Ok(Loopback { hop, byte })
 }

@@ -13,8 +13,6 @@ pub enum Kind {
     Draw,
     /// Bytes read or written by loops over whole arrays.
     Pass,
-    /// Bytes of memory that the system hands out anew, page by page: arrays too large for the allocator to keep.
-    Fresh,
     /// Elements of at most 56 bits packed for the wire or unpacked.
     Pack,
     /// The same of wider elements.
@@ -25,8 +23,6 @@ pub enum Kind {
     Step,
     /// Entries of one-hot vectors and tables that a lookup goes through.
     Scan,
-    /// Values of public functions, computed for a table.
-    Function,
     /// Multiply-adds of matrices in rings of up to 32 bits.
     Multiply32,
     /// The same in rings of 33 to 52 bits.
@@ -37,28 +33,23 @@ pub enum Kind {
     Stream,
     /// Bytes through a socket, counted at each end.
     Wire,
-    /// Messages, counted at each end.
-    Message,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 12] = [
         Self::Draw,
         Self::Pass,
-        Self::Fresh,
         Self::Pack,
         Self::PackWide,
         Self::Hash,
         Self::Step,
         Self::Scan,
-        Self::Function,
         Self::Multiply32,
         Self::Multiply52,
         Self::Multiply64,
         Self::Stream,
         Self::Wire,
-        Self::Message,
     ];
 
     /// Whether several cores share it: large arrays and matrices go through rayon, the rest runs on one thread.
@@ -67,6 +58,11 @@ impl Kind {
             self,
             Self::Draw | Self::Pass | Self::Scan | Self::Multiply32 | Self::Multiply52 | Self::Multiply64
         )
+    }
+
+    /// Whether it is done inside products of matrices, whose kernels keep to the cache.
+    pub fn is_kernel(self) -> bool {
+        matches!(self, Self::Multiply32 | Self::Multiply52 | Self::Multiply64 | Self::Stream)
     }
 
     /// Multiply-adds of matrices modulo 2^k.
@@ -91,39 +87,27 @@ impl Load {
         load
     }
 
-    /// A new array of this many bytes.
-    fn array(bytes: usize) -> Self {
-        Self::of(Kind::Fresh, if bytes < LARGE { 0 } else { bytes as u64 })
-    }
-
     /// A loop over two arrays of `n` words, giving a third.
     fn pass<W: Word>(n: usize) -> Self {
-        let bytes = n * size_of::<W>();
-        Self::of(Kind::Pass, 3 * bytes as u64) + Self::array(bytes)
+        Self::of(Kind::Pass, 3 * (n * size_of::<W>()) as u64)
     }
 
     /// `n` words drawn.
     fn draw<W: Word>(n: usize) -> Self {
-        let bytes = n * size_of::<W>();
-        Self::of(Kind::Draw, bytes as u64) + Self::array(bytes)
+        Self::of(Kind::Draw, (n * size_of::<W>()) as u64)
     }
 
-    /// One end of a message of `n` elements of `k` bits: words packed, or unpacked into an array.
-    fn message<W: Word>(n: usize, k: u32, unpacked: bool) -> Self {
-        let (words, bytes) = (n * size_of::<W>(), packed_len(n, k));
+    /// One end of a message of `n` elements of `k` bits, which are packed or unpacked.
+    fn message<W: Word>(n: usize, k: u32) -> Self {
         let pack = match k {
             // A copy.
-            k if k == W::BITS => Self::of(Kind::Pass, 2 * words as u64),
+            k if k == W::BITS => Self::of(Kind::Pass, 2 * (n * size_of::<W>()) as u64),
             ..=56 => Self::of(Kind::Pack, n as u64),
             _ => Self::of(Kind::PackWide, n as u64),
         };
-        let made = Self::array(bytes) + Self::array(if unpacked { words } else { 0 });
-        pack + made + Self::of(Kind::Wire, bytes as u64) + Self::of(Kind::Message, 1)
+        pack + Self::of(Kind::Wire, packed_len(n, k) as u64)
     }
 }
-
-/// Bytes from which an array is mapped anew, unless the allocator happens to have kept as much.
-const LARGE: usize = 1 << 17;
 
 impl Load {
     fn times(self, times: usize) -> Self {
@@ -168,34 +152,34 @@ impl Work {
     /// The helper deals `n` numbers of `k` bits: P0's share is drawn, P1's sent.
     pub(crate) fn deal<W: Word>(n: usize, k: u32) -> Self {
         let draw = Load::draw::<W>(n);
-        let (sent, got) = (Load::message::<W>(n, k, false), Load::message::<W>(n, k, true));
+        let message = Load::message::<W>(n, k);
         // The helper's difference overwrites what it deals.
         let subtract = Load::of(Kind::Pass, (3 * n * size_of::<W>()) as u64);
-        Self { helper: draw + subtract + sent, prepare: [draw, got], ..Self::default() }
+        Self { helper: draw + subtract + message, prepare: [draw, message], ..Self::default() }
     }
 
     /// The evaluators open `n` numbers of `k` bits.
     pub(crate) fn exchange<W: Word>(n: usize, k: u32) -> Self {
-        let (sent, got) = (Load::message::<W>(n, k, false), Load::message::<W>(n, k, true));
+        let message = Load::message::<W>(n, k);
         let bytes = (n * size_of::<W>()) as u64;
         let combine = Load::of(Kind::Pass, 3 * bytes) + Load::of(Kind::Hash, bytes);
-        Self { online: sent + got + combine, ..Self::default() }
+        Self { online: message + message + combine, ..Self::default() }
     }
 
     /// The helper sends `n` numbers of `k` bits to each evaluator once the input is there.
     pub(crate) fn assist<W: Word>(n: usize, k: u32) -> Self {
-        let (sent, got) = (Load::message::<W>(n, k, false), Load::message::<W>(n, k, true));
-        Self { online: got, assist: (sent + Load::pass::<W>(n)).times(2), ..Self::default() }
+        let message = Load::message::<W>(n, k);
+        Self { online: message, assist: (message + Load::pass::<W>(n)).times(2), ..Self::default() }
     }
 
     /// The evaluators receive `n` numbers of `k` bits that a client has masked.
     pub(crate) fn receive<W: Word>(n: usize, k: u32) -> Self {
-        Self::mask::<W>(n) + Self { online: Load::message::<W>(n, k, true), ..Self::default() }
+        Self::mask::<W>(n) + Self { online: Load::message::<W>(n, k), ..Self::default() }
     }
 
     /// The evaluators send a client their parts of `n` numbers of `k` bits.
     pub(crate) fn reveal<W: Word>(n: usize, k: u32) -> Self {
-        Self { online: Load::message::<W>(n, k, false), ..Self::default() }
+        Self { online: Load::message::<W>(n, k), ..Self::default() }
     }
 
     /// The helper combines two arrays of `n` words into a third, `times` times.

@@ -14,9 +14,10 @@ use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::public_math;
+use crate::recent::Recent;
 use crate::ring::Word;
 use crate::tensor::{Array, Elem};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 /// Formats of an exponential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,47 +67,46 @@ impl ExpSpec {
     }
 
     /// e^-i for i in units of the argument, as dealt.
-    fn dealt_table(&self) -> Vec<u64> {
-        let unit = public_math::power_of_two(-(self.fraction as i32));
-        let scale = public_math::power_of_two(self.dealt_fraction() as i32);
-        (0..1u32 << (self.argument() - 1))
-            .map(|i| (public_math::exp(-f64::from(i) * unit) * scale).round_ties_even() as u64)
-            .collect()
+    fn dealt_table(&self) -> Result<Arc<Vec<u64>>> {
+        static TABLES: Tables = Recent::new(TABLES_KEPT);
+        TABLES.get(*self, |spec| {
+            let unit = public_math::power_of_two(-(spec.fraction as i32));
+            let scale = public_math::power_of_two(spec.dealt_fraction() as i32);
+            let entry = |i: u32| (public_math::exp(-f64::from(i) * unit) * scale).round_ties_even() as u64;
+            Ok((0..1 << (spec.argument() - 1)).map(entry).collect())
+        })
     }
 
     /// e^(i - h) for i in [0, 2h), h the middle of the ring.
-    fn public_table(&self) -> Arc<Vec<u64>> {
-        type Last = Mutex<Option<(ExpSpec, Arc<Vec<u64>>)>>;
-        static LAST: OnceLock<Last> = OnceLock::new();
-        let mut last =
-            LAST.get_or_init(Default::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &*last {
-            Some((spec, table)) if spec == self => table.clone(),
-            _ => {
-                let h = f64::from(1u32 << (self.argument() - 1));
-                let unit = public_math::power_of_two(-(self.fraction as i32));
-                let scale = public_math::power_of_two(self.public_fraction() as i32);
-                let entry =
-                    |i: u32| (public_math::exp((f64::from(i) - h) * unit) * scale).round_ties_even() as u64;
-                let table: Arc<Vec<u64>> = Arc::new((0..1 << self.argument()).map(entry).collect());
-                *last = Some((*self, table.clone()));
-                table
-            }
-        }
+    fn public_table(&self) -> Result<Arc<Vec<u64>>> {
+        static TABLES: Tables = Recent::new(TABLES_KEPT);
+        TABLES.get(*self, |spec| {
+            let h = f64::from(1u32 << (spec.argument() - 1));
+            let unit = public_math::power_of_two(-(spec.fraction as i32));
+            let scale = public_math::power_of_two(spec.public_fraction() as i32);
+            let entry =
+                |i: u32| (public_math::exp((f64::from(i) - h) * unit) * scale).round_ties_even() as u64;
+            Ok((0..1 << spec.argument()).map(entry).collect())
+        })
     }
 }
+
+/// Tables of exponentials, by their formats.
+type Tables = Recent<ExpSpec, Vec<u64>>;
+
+/// A model has one or two formats of exponentials.
+const TABLES_KEPT: usize = 4;
 
 /// Cost for `n` exponentials, each times an opened bit: four dealt numbers.
 pub(crate) fn cost(n: usize, spec: &ExpSpec) -> Cost {
     (0..4).map(|_| Cost::deal(n, spec.dealt_width())).fold(Cost::default(), Cost::then)
 }
 
-/// What the parties compute for it. The evaluators' table is made once and kept.
+/// What the parties compute for it. The tables are made once and kept.
 pub(crate) fn work<W: Word>(n: usize, spec: &ExpSpec) -> Work {
     (0..4)
-        .map(|_| Work::deal::<u64>(n, spec.dealt_width()).helper(Kind::Fresh, 8 * n))
+        .map(|_| Work::deal::<u64>(n, spec.dealt_width()))
         .sum::<Work>()
-        .helper(Kind::Function, 1 << (spec.argument() - 1))
         .helper_passes::<W>(1, n)
         .helper(Kind::Step, 2 * n)
         .online(Kind::Step, 3 * n)
@@ -125,7 +125,7 @@ pub(crate) fn offline<W: Stored + Elem>(
     let n = x.shape.len();
     let mut numbers: [Option<Vec<u64>>; 4] = Default::default();
     if let (Some(lambda), Some(t)) = (x.lambda(), &zero.t) {
-        let table = spec.dealt_table();
+        let table = spec.dealt_table()?;
         let h = table.len();
         let mut columns: [Vec<u64>; 4] = std::array::from_fn(|_| vec![0; n]);
         for (i, (l, t)) in lambda.data().iter().zip(t.data()).enumerate() {
@@ -151,7 +151,7 @@ pub(crate) fn online<W: Stored + Elem>(
     let n = x.m.len();
     let low = [ctx.take::<u64>(n)?, ctx.take::<u64>(n)?];
     let high = [ctx.take::<u64>(n)?, ctx.take::<u64>(n)?];
-    let table = spec.public_table();
+    let table = spec.public_table()?;
     let (h, drop) = (table.len() / 2, spec.drop());
     let round = if ctx.first() { (1u64 << drop) - 1 } else { 0 };
     let value = |i: usize| {

@@ -74,12 +74,11 @@ pub(crate) fn cost(n: usize, index_bits: u32) -> Cost {
     Cost::deal(n * count, bits)
 }
 
-/// What the parties compute for it. Making the table counts as reading the program.
+/// What the parties compute for it. Tables are made once and left out.
 pub(crate) fn work<W: Word>(n: usize, index_bits: u32) -> Work {
     let (count, bits) = words(index_bits);
     Work::deal::<u64>(n * count, bits)
         .helper_passes::<W>(1, n)
-        .helper(Kind::Fresh, 8 * n * count)
         .helper(Kind::Step, n)
         .online(Kind::Scan, n << index_bits)
         .online(Kind::Pass, 32 << index_bits)

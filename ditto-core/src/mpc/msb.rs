@@ -6,6 +6,9 @@
 //!
 //! The signs of x + a for several public a are read off the same one-hot digits: only m moves.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use super::dealer::Preprocess;
 use super::online::Evaluator;
 use super::share::{Dealt, Mask, Masked, Xor};
@@ -13,6 +16,7 @@ use super::store::Stored;
 use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
+use crate::recent::Recent;
 use crate::ring::Word;
 use crate::tensor::{Array, Elem, Permute, Shape, Structure};
 
@@ -23,7 +27,14 @@ const FAN: usize = 4;
 
 /// Digit widths of the low k-1 bits, low digit first, for `copies` comparisons with one mask: of those with the fewest
 /// hops, or with no more than `hidden`, the ones with the fewest bits.
-fn digits(k: u32, copies: usize, hidden: u32) -> Vec<u32> {
+fn digits(k: u32, copies: usize, hidden: u32) -> Arc<Vec<u32>> {
+    static CHOSEN: Recent<(u32, usize, u32), Vec<u32>> = Recent::new(128);
+    let Ok(digits) =
+        CHOSEN.get((k, copies, hidden), |_| Ok::<_, Infallible>(choose_digits(k, copies, hidden)));
+    digits
+}
+
+fn choose_digits(k: u32, copies: usize, hidden: u32) -> Vec<u32> {
     let low = k - 1;
     let split = |n: u32| (0..n).map(|i| low / n + u32::from(i < low % n)).collect::<Vec<_>>();
     let sent = |digits: &Vec<u32>| {
@@ -49,7 +60,7 @@ pub struct Signs {
 
 impl Signs {
     /// Such comparisons stand beside other messages, so one hop is no matter.
-    fn digits(&self) -> Vec<u32> {
+    fn digits(&self) -> Arc<Vec<u32>> {
         digits(self.bits, self.add.len(), 1)
     }
 
@@ -318,7 +329,7 @@ fn deal_node<S: Stored>(ctx: &Ctx<'_, Preprocess>, node: &Node, n: usize) -> Res
     let dealt = ctx.deal_xor::<S>(n, node.products().len() as u32, products)?;
     if let (Some(dealt), Some(own)) = (dealt, r0.or(r1)) {
         let share = own.iter().zip(dealt.iter()).map(|(&r, &d)| S::from_u64(r.into()) | d << bits);
-        ctx.keep(Some(std::sync::Arc::new(share.collect::<Vec<S>>())))?;
+        ctx.keep(Some(Arc::new(share.collect::<Vec<S>>())))?;
     }
     Ok(())
 }
@@ -434,14 +445,18 @@ fn combine(ctx: &Ctx<'_, Evaluator>, level: &[Node], items: &[u8]) -> Result<Vec
     }
     let mut out = ctx.open(words, opened_bits(level), |x, y| x ^ y)?;
     let first = u32::from(ctx.first());
-    let tables: Vec<_> =
-        level.iter().map(|node| (node.readings(&node.less()), node.readings(&node.equal()))).collect();
+    let table = |node: &Node| {
+        let one = first << (node.share_bits() - 1);
+        (node.readings(&node.less()), node.readings(&node.equal()), one)
+    };
+    let tables: Vec<_> = level.iter().map(table).collect();
     for (i, (out, items)) in out.chunks_exact_mut(level.len()).zip(items.chunks_exact(per)).enumerate() {
         for (g, node) in level.iter().enumerate() {
-            let share = shares[g][i] | first << (node.share_bits() - 1);
+            let (less, equal, one) = &tables[g];
+            let share = shares[g][i] | one;
             let read = |table: &[u32]| (share & table[usize::from(out[g])]).count_ones() as u8 & 1;
             let highest = items[starts[g] + node.digits - 1] & 1;
-            let (less, equal) = (read(&tables[g].0) ^ highest, read(&tables[g].1));
+            let (less, equal) = (read(less) ^ highest, read(equal));
             out[g] = less | equal << 1;
         }
     }

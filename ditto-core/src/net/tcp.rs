@@ -1,8 +1,8 @@
 //! Channels between processes of one machine, over TCP.
 //!
-//! Two tasks serve a connection. The writer takes frames from an unbounded queue, which is why sending never
-//! waits. The reader always drains the socket into the receive queue, which is why two parties that send
-//! each other large messages at once cannot block each other.
+//! Two tasks serve a connection. A sender hands the socket what that takes at once, and the rest to the writer,
+//! which has an unbounded queue: sending never waits. The reader always drains the socket into the receive queue,
+//! which is why two parties that send each other large messages at once cannot block each other.
 //!
 //! There is no TLS yet, so only loopback addresses are accepted.
 

@@ -117,7 +117,7 @@ pub fn next_operations<M: SecureModel>(
         }
         Input::Lookup(tables) => {
             let keys = lookup::key_bytes(model, &tables, request)?;
-            Work::default().each_online(Kind::Wire, keys).each_online(Kind::Message, 1)
+            Work::default().each_online(Kind::Wire, keys)
         }
     };
     let mut all = vec![client("input", input_bytes(model, request)?, input)];

@@ -1,10 +1,10 @@
 //! The two tasks of a connection.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::Handle;
@@ -36,26 +36,59 @@ const LINGER: Duration = Duration::from_secs(2);
 /// peer sent last.
 const SECOND_OPINION: Duration = Duration::from_millis(500);
 
-/// The queue of the writer.
-pub(super) struct TcpWire(Mutex<Option<UnboundedSender<Frame>>>);
+/// The way out: straight to the socket while that takes what comes, and through the writer's queue otherwise.
+pub(super) struct TcpWire(Mutex<Out>);
+
+struct Out {
+    /// `None` before the tasks start and once the writer has ended.
+    socket: Option<Arc<OwnedWriteHalf>>,
+    /// `None` once nothing more is to be sent.
+    queue: Option<UnboundedSender<Queued>>,
+    /// Frames that the writer has not written yet. Others must not overtake them.
+    waiting: usize,
+}
+
+/// A frame, and how many of its bytes the socket has taken already.
+pub(super) struct Queued(Frame, usize);
 
 impl TcpWire {
-    pub(super) fn new() -> (Self, UnboundedReceiver<Frame>) {
+    pub(super) fn new() -> (Self, UnboundedReceiver<Queued>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(Mutex::new(Some(sender))), receiver)
+        (Self(Mutex::new(Out { socket: None, queue: Some(sender), waiting: 0 })), receiver)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Out> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the writer end once it has written what is queued.
     pub(super) fn hang_up(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.lock().queue.take();
+    }
+
+    /// The writer has written so many frames.
+    fn written(&self, frames: usize) {
+        self.lock().waiting -= frames;
     }
 }
 
 impl Wire for TcpWire {
     fn put(&self, frame: Frame) {
-        if let Some(sender) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            // The writer is gone only when the channel has ended.
-            let _ = sender.send(frame);
+        let mut out = self.lock();
+        let Some(queue) = &out.queue else { return };
+        // Waking the writer takes longer than writing. It alone ends the connection, so control frames are left to it.
+        let taken = match &out.socket {
+            Some(socket) if out.waiting == 0 && frame.kind.is_message() => {
+                let header = frame.header().encode();
+                let parts = [IoSlice::new(&header), IoSlice::new(&frame.payload)];
+                // If the socket is full, or broken, the writer finds that too.
+                socket.try_write_vectored(&parts).unwrap_or(0)
+            }
+            _ => 0,
+        };
+        // The writer is gone only when the channel has ended.
+        if taken < HEADER_BYTES + frame.payload.len() && queue.send(Queued(frame, taken)).is_ok() {
+            out.waiting += 1;
         }
     }
 }
@@ -65,9 +98,11 @@ pub(super) fn start(
     runtime: &Handle,
     stream: TcpStream,
     endpoint: &Arc<Endpoint<TcpWire>>,
-    frames: UnboundedReceiver<Frame>,
+    frames: UnboundedReceiver<Queued>,
 ) -> [JoinHandle<()>; 2] {
     let (reading, writing) = stream.into_split();
+    let writing = Arc::new(writing);
+    endpoint.wire().lock().socket = Some(writing.clone());
     // Dropped by the reader when it ends, which wakes the writer.
     let (alive, over) = oneshot::channel::<()>();
     [
@@ -164,19 +199,19 @@ async fn drain(reader: &mut BufReader<OwnedReadHalf>) {
 
 async fn write(
     endpoint: Arc<Endpoint<TcpWire>>,
-    mut half: OwnedWriteHalf,
-    mut frames: UnboundedReceiver<Frame>,
+    socket: Arc<OwnedWriteHalf>,
+    mut frames: UnboundedReceiver<Queued>,
     mut over: oneshot::Receiver<()>,
 ) {
     let result = tokio::select! {
-        result = write_frames(&mut half, &mut frames) => result,
+        result = write_frames(endpoint.wire(), &socket, &mut frames) => Some(result),
         // Without a reader the peer is gone, or it has given up and reads no more.
-        _ = &mut over => {
-            endpoint.written();
-            return;
-        }
+        _ = &mut over => None,
     };
-    if let Err(error) = result {
+    // Dropping the socket's last handle ends this direction of the connection.
+    endpoint.wire().lock().socket = None;
+    drop(socket);
+    if let Some(Err(error)) = result {
         let _ = timeout(SECOND_OPINION, over).await;
         endpoint.end(NetErrorKind::from_io(&error), None);
     }
@@ -185,30 +220,51 @@ async fn write(
 
 /// Writes frames until one of them is the last: an abort, or both halves of the goodbye, or the last one
 /// queued when the channel is dropped.
-async fn write_frames(half: &mut OwnedWriteHalf, frames: &mut UnboundedReceiver<Frame>) -> io::Result<()> {
+async fn write_frames(
+    wire: &TcpWire,
+    socket: &OwnedWriteHalf,
+    frames: &mut UnboundedReceiver<Queued>,
+) -> io::Result<()> {
     let mut gathered = Vec::with_capacity(GATHERED + SMALL);
     let (mut closed, mut confirmed, mut last) = (false, false, false);
     while let Some(first) = if last { None } else { frames.recv().await } {
-        let mut next = Some(first);
-        while let Some(frame) = next {
-            gathered.extend_from_slice(&frame.header().encode());
-            if frame.payload.len() <= SMALL {
-                gathered.extend_from_slice(&frame.payload);
+        let (mut next, mut count) = (Some(first), 0);
+        while let Some(Queued(frame, taken)) = next {
+            let header = frame.header().encode();
+            gathered.extend_from_slice(&header[taken.min(HEADER_BYTES)..]);
+            let payload = &frame.payload[taken.saturating_sub(HEADER_BYTES)..];
+            if payload.len() <= SMALL {
+                gathered.extend_from_slice(payload);
             }
-            if frame.payload.len() > SMALL || gathered.len() >= GATHERED {
-                half.write_all(&gathered).await?;
+            if payload.len() > SMALL || gathered.len() >= GATHERED {
+                write_all(socket, &gathered).await?;
                 gathered.clear();
             }
-            if frame.payload.len() > SMALL {
-                half.write_all(&frame.payload).await?;
+            if payload.len() > SMALL {
+                write_all(socket, payload).await?;
             }
             closed |= frame.kind == FrameKind::Close;
             confirmed |= frame.kind == FrameKind::Closed;
             last = frame.kind == FrameKind::Abort || (closed && confirmed);
+            count += 1;
             next = if last { None } else { frames.try_recv().ok() };
         }
-        half.write_all(&gathered).await?;
+        write_all(socket, &gathered).await?;
         gathered.clear();
+        wire.written(count);
     }
-    half.shutdown().await
+    Ok(())
+}
+
+/// Writes all of `bytes`, waiting for room as often as it takes.
+async fn write_all(socket: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        socket.writable().await?;
+        match socket.try_write(bytes) {
+            Ok(taken) => bytes = &bytes[taken..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

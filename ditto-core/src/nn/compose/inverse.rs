@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{Lookup, MAX_INDEX_BITS, Segments, Share};
 use crate::observe::INVERSE;
 use crate::primitives::Primitives;
 use crate::public_math::power_of_two;
+use crate::recent::Recent;
 
 /// Which inverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub(crate) enum Inverse {
 }
 
 /// Formats of an inverse.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InverseSpec {
     pub(crate) kind: Inverse,
     /// Fractional bits of x.
@@ -36,6 +39,9 @@ pub(crate) struct InverseSpec {
 
 /// Bits of a first guess's mantissa.
 const MANTISSA: u32 = 10;
+
+/// Most tables that are kept, of 64 KiB at most: a calibrated model has nine formats a layer.
+const TABLES_KEPT: usize = 256;
 
 impl InverseSpec {
     /// Edges of the three segments, as exponents of two.
@@ -84,8 +90,14 @@ impl InverseSpec {
         Ok(Segments { mantissa: MANTISSA, shifts: [self.shift(0)?, self.shift(1)?, self.shift(2)?], width })
     }
 
-    /// Table of segment `g`: its mantissa, and from segment 1 on the flag, at their place in the common word.
-    fn table(&self, g: i32, segments: &Segments, width: u32) -> Result<Lookup> {
+    /// Table of segment `g` for arguments of `width` bits.
+    fn table(&self, g: i32, width: u32) -> Result<Arc<Lookup>> {
+        static TABLES: Recent<(InverseSpec, i32, u32), Lookup> = Recent::new(TABLES_KEPT);
+        TABLES.get((*self, g, width), |(spec, g, width)| spec.make_table(*g, &spec.segments()?, *width))
+    }
+
+    /// Its mantissa, and from segment 1 on the flag, at their place in the common word.
+    fn make_table(&self, g: i32, segments: &Segments, width: u32) -> Result<Lookup> {
         // The value modulo twice the segment's end, so that the next segment has taken over before it wraps.
         let bits = ((self.edge(g + 1) + 1 + self.fraction as i32).max(1) as u32).min(width);
         let drop = bits.saturating_sub(self.index.min(MAX_INDEX_BITS));
@@ -135,9 +147,7 @@ pub(crate) fn inverse<P: Primitives>(
     let (wide, guess) = ctx.join(
         ("lift", |ctx| P::upcast::<u64, u128>(ctx, x, segments.width)),
         ("guess", |ctx| {
-            let read = |g: i32| {
-                P::lookup(&ctx.index("table", g as usize)?, x, &spec.table(g, &segments, x.width())?)
-            };
+            let read = |g: i32| P::lookup(&ctx.index("table", g as usize)?, x, &*spec.table(g, x.width())?);
             let word = P::xor(&P::xor(&read(0)?, &read(1)?)?, &read(2)?)?;
             let word = P::open_bits(&ctx.step("open")?, &word)?;
             let guess = P::segments(&ctx.step("segments")?, &segments, &word)?;
