@@ -311,7 +311,7 @@ mod tests {
             let seen = machine.seen([&run(1, small), &run(2, large)], PhaseSeconds::default());
             let PhaseSeconds { preprocess, online } = seen.predict(&run(5, 0.0).work, 10, 10, 0.0);
             assert!(preprocess > 0.0 && preprocess < 1e3, "{small} {large}: {preprocess}");
-            assert!(online >= 10.0 && online < 1e3, "{small} {large}: {online}");
+            assert!((10.0..1e3).contains(&online), "{small} {large}: {online}");
         }
     }
 
