@@ -278,17 +278,11 @@ impl<'e, E: Sync> Ctx<'e, E> {
             });
             let (items, passes): (Vec<I>, Vec<Self>) =
                 passes.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-            let each = items.into_iter().zip(&passes);
-            let results: Vec<Result<T>> = if parallel && passes.len() > 1 {
-                std::thread::scope(|scope| {
-                    let f = &f;
-                    let running: Vec<_> =
-                        each.map(|(item, pass)| scope.spawn(move || f(item, pass))).collect();
-                    running.into_iter().map(|pass| pass.join().unwrap_or(Err(PANICKED))).collect()
-                })
-            } else {
-                each.map(|(item, pass)| f(item, pass)).collect()
-            };
+            let mut results: Vec<Result<T>> = passes.iter().map(|_| Err(PANICKED)).collect();
+            let f = &f;
+            let each = items.into_iter().zip(&passes).zip(&mut results);
+            let tasks = each.map(|((item, pass), to)| -> Task<'_> { Box::new(move || *to = f(item, pass)) });
+            run(parallel, tasks.collect());
             self.meet(&passes);
             for result in results {
                 out.push(result?);
@@ -304,14 +298,35 @@ pub(crate) fn side_by_side<A: Send, B: Send>(
     a: impl FnOnce() -> Result<A> + Send,
     b: impl FnOnce() -> Result<B> + Send,
 ) -> (Result<A>, Result<B>) {
-    if !parallel {
-        return (a(), b());
+    let (mut left, mut right) = (Err(PANICKED), Err(PANICKED));
+    run(parallel, vec![Box::new(|| left = a()), Box::new(|| right = b())]);
+    (left, right)
+}
+
+/// What one line of control does; it leaves its result where it wants it.
+type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+/// Runs tasks, all at once if `parallel`. The first has this thread, the others have their own; one that panics has left
+/// nothing.
+///
+/// Trait objects, so that there is one copy of this code however many joins a model has.
+fn run(parallel: bool, mut tasks: Vec<Task<'_>>) {
+    if !parallel || tasks.len() < 2 {
+        return tasks.into_iter().for_each(quietly);
     }
+    let others = tasks.split_off(1);
     std::thread::scope(|scope| {
-        let other = scope.spawn(b);
-        let a = a();
-        (a, other.join().unwrap_or(Err(PANICKED)))
-    })
+        for task in others {
+            scope.spawn(|| quietly(task));
+        }
+        tasks.into_iter().for_each(quietly);
+    });
+}
+
+/// Runs a task to its end or to its panic.
+fn quietly(task: Task<'_>) {
+    // What a panicking task leaves behind is an error in its place, which is all that anyone looks at.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(task));
 }
 
 #[cfg(test)]

@@ -50,6 +50,20 @@ impl Elem for () {
 /// Element counts above which a pass over memory is worth several threads.
 const PARALLEL: usize = 1 << 15;
 
+/// A vector of `n` elements of which `fill` writes every part, given where the part starts; long ones on several threads.
+///
+/// `fill` is a trait object so that there is one copy of the threads' code for each type, not one for each function.
+pub(crate) fn filled<T: Elem>(n: usize, fill: &(dyn Fn(usize, &mut [T]) + Sync)) -> Vec<T> {
+    let mut out = vec![T::default(); n];
+    if n < PARALLEL {
+        fill(0, &mut out);
+    } else {
+        let part = n.div_ceil(rayon::current_num_threads()).max(PARALLEL / 2);
+        out.par_chunks_mut(part).enumerate().for_each(|(i, out)| fill(i * part, out));
+    }
+    out
+}
+
 /// A dense row-major array; clones share the data.
 #[derive(Clone, Default)]
 pub struct Array<T> {
@@ -128,11 +142,11 @@ impl<T: Elem> Array<T> {
 
     /// Applies `f` to every element.
     pub fn map<U: Elem>(&self, f: impl Fn(T) -> U + Sync) -> Array<U> {
-        let data = if self.len() < PARALLEL {
-            self.data.iter().map(|&v| f(v)).collect()
-        } else {
-            self.data.par_iter().with_min_len(PARALLEL / 2).map(|&v| f(v)).collect()
-        };
+        let data = filled(self.len(), &|at, out| {
+            for (out, &v) in out.iter_mut().zip(&self.data[at..]) {
+                *out = f(v);
+            }
+        });
         Array { shape: self.shape.clone(), data: Arc::new(data) }
     }
 
@@ -146,12 +160,11 @@ impl<T: Elem> Array<T> {
         if self.shape != *other.shape() {
             return Err(Error::shape(op, &self.shape, other.shape()));
         }
-        let pairs = |(&a, &b): (&T, &U)| f(a, b);
-        let data = if self.len() < PARALLEL {
-            self.data.iter().zip(other.data()).map(pairs).collect()
-        } else {
-            self.data.par_iter().with_min_len(PARALLEL / 2).zip(other.data()).map(pairs).collect()
-        };
+        let data = filled(self.len(), &|at, out| {
+            for (out, (&a, &b)) in out.iter_mut().zip(self.data[at..].iter().zip(&other.data()[at..])) {
+                *out = f(a, b);
+            }
+        });
         Ok(Array { shape: self.shape.clone(), data: Arc::new(data) })
     }
 }
