@@ -25,6 +25,7 @@ pub(crate) mod lookup;
 pub(crate) mod msb;
 pub(crate) mod newton;
 pub(crate) mod open_bits;
+pub(crate) mod quadratic;
 pub(crate) mod remask;
 pub(crate) mod rest;
 pub(crate) mod segments;

@@ -19,12 +19,12 @@ mod weights;
 
 pub use choice::{Bits, argmax, greater, max_last, max_rows, maximum, relu, select};
 pub use compose::least_variance;
-pub use engine::{Activation, Engine, Softmax};
+pub use engine::{Activation, Engine, NormOf, Softmax};
 pub use layers::{LayerNorm, Linear, LinearShape};
 pub use operators::{Minus, Plus, Times};
 pub use ops::{
-    activation, add, causal_attend, concat, downcast, layer_norm, layer_norm_product, linear, matmul,
-    matmul_t, mean_rows, mul, normalize, pointwise, softmax_attend, sub, upcast,
+    activation, add, causal_attend, concat, downcast, layer_norm, linear, matmul, matmul_t, mean_rows, mul,
+    normalize, pointwise, softmax_attend, sub, upcast,
 };
 pub use pointwise::{Method, Pointwise, Report};
 pub use product::{Product, Rescale, Unscaled};

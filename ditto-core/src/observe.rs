@@ -12,6 +12,11 @@ pub(crate) const INVERSE: &str = "inverse";
 /// The claim on the argument of a pointwise function; its step's range is the limit's exponent.
 pub(crate) const POINTWISE: &str = "pointwise function";
 
+/// The condition of UpCast.
+pub(crate) const UPCAST: &str = "upcast";
+/// The condition on the argument of a polynomial.
+pub(crate) const QUADRATIC: &str = "argument of a polynomial";
+
 /// A weight that numbers came through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -68,9 +73,9 @@ impl Observation {
         self.op == POINTWISE
     }
 
-    /// Whether this is the opened sum that a truncation lifts: its limit moves with the scale of the factors.
+    /// Whether this is the opened sum that a truncation lifts or a polynomial takes: its limit moves with the scale of the factors.
     pub fn is_lift(&self) -> bool {
-        self.op == "upcast" && self.direct
+        [UPCAST, QUADRATIC].contains(&self.op) && self.direct
     }
 }
 

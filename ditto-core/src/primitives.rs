@@ -148,6 +148,25 @@ pub trait Primitives: Sized + Sync + 'static {
         w: &Self::Weight<W>,
     ) -> Result<Self::Additive<W>>;
 
+    /// `x^2 + a x` in a larger ring, as additive shares, from the masked value that the evaluators know.
+    ///
+    /// # Inputs
+    /// `x` in Z_{2^h} with |x| < 2^(h-2); k > h + 1, at most 64.
+    /// # Error
+    /// None within the range.
+    /// # Cost
+    /// 0 hops; 0 bits online; k + 3 (k - h) - 1 bits offline.
+    /// # Security
+    /// Opens nothing. Each call has its own dealt numbers.
+    /// # Source
+    /// Specification of this project: powers of an opened value, the wrap chosen by a public bit.
+    fn quadratic<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Self::Masked<W>,
+        a: i64,
+        k: u32,
+    ) -> Result<Self::Additive<u64>>;
+
     /// Additive shares to a masked sharing: the evaluators open `a + l0 + l1` to each other.
     ///
     /// # Error
@@ -324,24 +343,25 @@ pub trait Primitives: Sized + Sync + 'static {
         k: u32,
     ) -> Result<Self::Additive<V>>;
 
-    /// e^x where the bit `zero` is clear, 0 where it is set, as additive shares at `spec`'s format.
+    /// e^x, as additive shares at `spec`'s format; 0 where the bit `zero` is set, if there are such bits.
     ///
     /// # Inputs
     /// `x` with -2^log_range < x <= 0 wherever `zero` is clear; any value elsewhere. Equal shapes.
     /// # Error
     /// Within 1.5 ulp of 2^-out_fraction. Outside the range the result is garbage of up to e^(2^log_range).
     /// # Cost
-    /// 0 hops; 0 bits online; 4 dealt numbers of `out_width + ceil(2^log_range / ln 2) + out_fraction + 2` bits.
+    /// 0 hops; 0 bits online; 2 dealt numbers, or with bits 4, of
+    /// `out_width + ceil(2^log_range / ln 2) + out_fraction + 2` bits, at most 256.
     /// # Security
-    /// Opens nothing. Public factors come from an integer table.
+    /// Opens nothing. Public factors come from integer tables.
     /// # Source
     /// Specification of this project; products of powers as in Kelkar et al. (ePrint 2021/208).
     fn exp<W: RingWord>(
         ctx: &Ctx<'_, Self>,
         spec: &ExpSpec,
         x: &Self::Masked<W>,
-        zero: &Self::OpenedBits<u8>,
-    ) -> Result<Self::Additive<u32>>;
+        zero: Option<&Self::OpenedBits<u8>>,
+    ) -> Result<Self::Additive<u64>>;
 
     /// A sum of waves of x, as additive shares.
     ///
@@ -401,7 +421,7 @@ pub trait Primitives: Sized + Sync + 'static {
         ctx: &Ctx<'_, Self>,
         op: &'static str,
         x: &Self::Masked<W>,
-        fraction: u32,
+        fraction: i32,
         low: f64,
         high: f64,
     ) -> Result<()> {

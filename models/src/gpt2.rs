@@ -11,8 +11,8 @@ mod block;
 mod cache;
 mod projection;
 
-use ditto_core::nn::{Engine, LayerNorm, Linear, LinearShape, Product, Scope, Tensor, WeightSource, argmax};
-use ditto_core::nn::{Weights, layer_norm_product, linear};
+use ditto_core::nn::{Engine, LayerNorm, Linear, LinearShape, Scope, Tensor, WeightSource, argmax};
+use ditto_core::nn::{Weights, layer_norm, linear};
 use ditto_macros::{Weights, secure_model};
 
 pub use self::block::{Attention, Block, BlockSpec, Blocks, attention, block, feed_forward};
@@ -65,16 +65,6 @@ impl<E: Engine, P: Formats> Weights<E> for Answer<E, P> {
     }
 }
 
-/// Logits [1, vocabulary] of the last token's hidden state [1, hidden].
-#[secure_model]
-fn logits<P: Formats>(
-    head: &Linear<P::Weight, P::Bias>,
-    hidden: Product<P::Gain, P::Gain>,
-) -> Product<P::Act, P::Weight> {
-    let hidden: Tensor<P::Act> = hidden;
-    linear(&hidden, head)
-}
-
 /// Embeddings [tokens, hidden] of what follows the tokens in the caches, to what the client receives of the last of them.
 #[secure_model]
 pub fn gpt2<P: Formats>(
@@ -92,11 +82,12 @@ pub fn gpt2<P: Formats>(
         x = block(weights, cache, &x);
     }
     let tokens = x.shape().rows();
-    let hidden = layer_norm_product(&x.slice(0, tokens - 1, tokens), &w.norm);
+    let last = x.slice(0, tokens - 1, tokens);
     match &w.answer {
-        Answer::Hidden => hidden,
+        Answer::Hidden => layer_norm(&last, &w.norm),
         Answer::Logits { head, index } => {
-            let scores: Product<P::Act, P::Weight> = logits::<P>(head, hidden);
+            let hidden: Tensor<P::Act> = layer_norm(&last, &w.norm);
+            let scores = linear(&hidden, head);
             if *index { argmax(&scores) } else { scores }
         }
     }

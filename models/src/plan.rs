@@ -131,8 +131,9 @@ impl Plan {
     /// Its functions.
     pub fn functions(self) -> Functions {
         let (activation, softmax) = match self {
-            Self::Accurate | Self::DittoGelu => (Activation::Gelu, Softmax::Exact),
-            Self::Ditto => (Activation::Quad, Softmax::Exact),
+            Self::Accurate => (Activation::Gelu, Softmax::Exact),
+            Self::DittoGelu => (Activation::Gelu, Softmax::ExactWithin(7)),
+            Self::Ditto => (Activation::Quad, Softmax::ExactWithin(7)),
             Self::Puma => (Activation::PumaGelu, Softmax::Clipped),
             Self::MpcFormer => (Activation::Quad, Softmax::TwoQuad),
         };

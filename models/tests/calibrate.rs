@@ -165,7 +165,7 @@ fn check_finds_ranges_that_do_not_hold() {
     let path = PathBuf::from(checked["quantization"].as_str().unwrap());
     let mut file = QuantizationFile::read(&path).unwrap();
     let (name, step) =
-        file.quantization.steps.iter_mut().find(|(s, _)| s.ends_with("standardize/root")).unwrap();
+        file.quantization.steps.iter_mut().find(|(s, _)| s.ends_with("layer_norm/root")).unwrap();
     (step.low, step.range) = (Some(3), Some(7));
     let name = name.clone();
     file.write(&path).unwrap();

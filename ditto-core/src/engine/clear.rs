@@ -6,7 +6,7 @@ use crate::ctx::{Ctx, Steps};
 use crate::error::{Error, Result};
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share, linear};
-use crate::nn::{Activation, Engine, Pointwise, Softmax, puma_gelu};
+use crate::nn::{Activation, Engine, NormOf, Pointwise, Softmax, puma_gelu};
 use crate::tensor::{Array, Broadcast, Concat, Permute, Rows, Shape, Structure, SumLast, broadcast_zip};
 
 /// Reads a model in f32: what PyTorch would compute.
@@ -112,7 +112,7 @@ impl Engine for Clear {
             let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let clip = -(Softmax::CLIP as f32);
             row.iter_mut().for_each(|v| match kind {
-                Softmax::Exact => *v = (*v - top).exp(),
+                Softmax::Exact | Softmax::ExactWithin(_) => *v = (*v - top).exp(),
                 Softmax::Clipped => *v = if *v - top < clip { 0.0 } else { (*v - top).exp() },
                 Softmax::TwoQuad => *v = (*v + Softmax::SHIFT as f32).powi(2),
             });
@@ -124,29 +124,31 @@ impl Engine for Clear {
         let mix = if whole { Bilinear::MatMul } else { Bilinear::CausalMix { queries: rows.count() } };
         mix.apply_f32(&p, values)
     }
-    fn standardize<R: Ring, T: Ring>(
+    fn layer_norm<R: Ring, G: Ring, T: Ring>(
         _: &Ctx<'_, Self>,
         x: &Array<f32>,
         _: u32,
-        epsilon: f64,
+        norm: NormOf<'_, Array<f32>>,
         _: u32,
     ) -> Result<Array<f32>> {
-        each_row(x, |row| {
+        let rows = each_row(x, |row| {
             let n = row.len() as f64;
             let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
             let variance = row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
-            let root = (variance + epsilon).sqrt();
+            let root = (variance + norm.epsilon).sqrt();
             row.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / root) as f32);
-        })
+        })?;
+        let rows = broadcast_zip(&rows, norm.gain, "gain", |x, g| x * g)?;
+        broadcast_zip(&rows, norm.bias, "bias", |x, b| x + b)
     }
-    fn standardize_tensor<R: Ring, T: Ring>(
+    fn layer_norm_tensor<R: Ring, G: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         x: &Array<f32>,
         fraction: u32,
-        epsilon: f64,
+        norm: NormOf<'_, Array<f32>>,
         out_fraction: u32,
     ) -> Result<Array<f32>> {
-        Self::standardize::<R, T>(ctx, x, fraction, epsilon, out_fraction)
+        Self::layer_norm::<R, G, T>(ctx, x, fraction, norm, out_fraction)
     }
     fn activation<R: Ring, T: Ring>(
         _: &Ctx<'_, Self>,

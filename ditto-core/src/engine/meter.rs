@@ -201,6 +201,12 @@ impl Primitives for Meter {
         ctx.charge(mpc::linear::cost(a, w, k)?, mpc::linear::work::<W>(a, w, k)?);
         Ok(Dealt::new(mpc::linear::shape(x.shape(), w)?, x.width()))
     }
+    fn quadratic<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Dealt<W>, _: i64, k: u32) -> Result<Dealt<u64>> {
+        let (n, h) = (x.shape().len(), x.width());
+        mpc::quadratic::check(h, k)?;
+        ctx.charge(mpc::quadratic::cost(n, h, k), mpc::quadratic::work::<W>(n, h, k));
+        Ok(like(x, k))
+    }
     fn remask<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Dealt<W>) -> Result<Dealt<W>> {
         let (n, k) = (a.shape().len(), a.width());
         ctx.charge(mpc::remask::cost(n, k), mpc::remask::work::<W>(n, k));
@@ -277,14 +283,13 @@ impl Primitives for Meter {
         ctx: &Ctx<'_, Self>,
         spec: &ExpSpec,
         x: &Dealt<W>,
-        zero: &Dealt<u8>,
-    ) -> Result<Dealt<u32>> {
-        if zero.shape() != x.shape() {
-            return Err(Error::shape("exponential", x.shape(), zero.shape()));
-        }
+        zero: Option<&Dealt<u8>>,
+    ) -> Result<Dealt<u64>> {
         ctx.note(format!("{spec:?}").as_bytes());
-        let n = x.shape().len();
-        ctx.charge(mpc::exp::cost(n, spec), mpc::exp::work::<W>(n, spec));
+        let (n, by_bit) = (x.shape().len(), zero.is_some());
+        spec.check(x.width())?;
+        mpc::exp::check_shapes(x.shape(), zero.map(Share::shape))?;
+        ctx.charge(mpc::exp::cost(n, spec, by_bit), mpc::exp::work::<W>(n, spec, by_bit));
         Ok(like(x, spec.out_width))
     }
     fn series<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &SeriesSpec, x: &Dealt<W>) -> Result<Dealt<u32>> {

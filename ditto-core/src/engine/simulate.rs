@@ -9,7 +9,7 @@ use crate::ctx::{Ctx, Steps};
 use crate::error::{Error, Result};
 use crate::kernel::{self, PackedB};
 use crate::mpc::{self, Bilinear, ExpSpec, Lookup, Segments, SeriesSpec, Share, Signs};
-use crate::observe::{Observation, Origin, headroom};
+use crate::observe::{Observation, Origin, QUADRATIC, UPCAST, headroom};
 use crate::prg::{Prg, Seed};
 use crate::primitives::{Primitives, RingWord};
 use crate::public_math;
@@ -385,6 +385,21 @@ impl Primitives for Simulate {
         let shape = mpc::linear::shape(x.shape(), &w.shape)?;
         Ok(Simulated::new(w.product(&x.values, &shape)?, x.k).from(w.origin.clone()))
     }
+    fn quadratic<W: RingWord>(
+        ctx: &Ctx<'_, Self>,
+        x: &Simulated<W>,
+        a: i64,
+        k: u32,
+    ) -> Result<Simulated<u64>> {
+        mpc::quadratic::check(x.k, k)?;
+        let limit = 1i128 << (x.k - 2);
+        ctx.check(QUADRATIC, x, -limit, limit)?;
+        let z = x.values.map(|v| v.saturating_mul(v.saturating_add(a.into())));
+        let z = Simulated::<u64>::new(z, k).from(x.beyond());
+        let limit = 1i128 << (k - 1);
+        ctx.check("polynomial", &z, -limit, limit)?;
+        Ok(z)
+    }
     fn remask<W: RingWord>(_: &Ctx<'_, Self>, a: &Simulated<W>) -> Result<Simulated<W>> {
         Ok(a.clone())
     }
@@ -394,7 +409,7 @@ impl Primitives for Simulate {
         k2: u32,
     ) -> Result<Simulated<V>> {
         let limit = 1i128 << (x.k - 2);
-        ctx.check("upcast", x, -limit, limit)?;
+        ctx.check(UPCAST, x, -limit, limit)?;
         Ok(with(x, k2, |v| v).from(x.beyond()))
     }
     fn msb<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Simulated<W>) -> Result<Simulated<u8>> {
@@ -465,17 +480,23 @@ impl Primitives for Simulate {
         ctx: &Ctx<'_, Self>,
         spec: &ExpSpec,
         x: &Simulated<W>,
-        zero: &Simulated<u8>,
-    ) -> Result<Simulated<u32>> {
-        let kept = x.values.zip(&zero.values, "exponential", |v, z| if z == 1 { 0 } else { v })?;
+        zero: Option<&Simulated<u8>>,
+    ) -> Result<Simulated<u64>> {
+        // Where the bit is set, an argument in range counts for the checks and its exponential for nothing.
+        let kept = match zero {
+            Some(zero) => x.values.zip(&zero.values, "exponential", |v, z| if z == 1 { 0 } else { v })?,
+            None => x.values.clone(),
+        };
         let kept = Simulated::<W>::new(kept, x.k).from(x.origin.clone());
         ctx.check("exponential", &kept, 1 - (1i128 << (spec.argument() - 1)), 1)?;
         let unit = public_math::power_of_two(-(spec.fraction as i32));
         let scale = public_math::power_of_two(spec.out_fraction as i32 + 16);
-        let exact = x.values.zip(&zero.values, "exponential", |v, z| {
-            // An argument above 0 was a violation; observed on, it is the row's maximum after all.
-            if z == 1 { 0 } else { (public_math::exp(v.min(0) as f64 * unit) * scale) as i128 }
-        })?;
+        // An argument above 0 was a violation; observed on, it is the row's maximum after all.
+        let exact = kept.values.map(|v| (public_math::exp(v.min(0) as f64 * unit) * scale) as i128);
+        let exact = match zero {
+            Some(zero) => exact.zip(&zero.values, "exponential", |e, z| if z == 1 { 0 } else { e })?,
+            None => exact,
+        };
         Ok(Simulated::new(ctx.round(&exact, 16)?, spec.out_width).from(x.beyond()))
     }
     fn series<W: RingWord>(
@@ -529,12 +550,12 @@ impl Primitives for Simulate {
         ctx: &Ctx<'_, Self>,
         op: &'static str,
         x: &Simulated<W>,
-        fraction: u32,
+        fraction: i32,
         low: f64,
         high: f64,
     ) -> Result<()> {
-        let scale = public_math::power_of_two(fraction as i32);
-        let unit = public_math::power_of_two(-(fraction as i32));
+        let scale = public_math::power_of_two(fraction);
+        let unit = public_math::power_of_two(-fraction);
         ctx.check_in_units(op, x, (low * scale) as i128, (high * scale) as i128, unit)
     }
     fn disregard_outside<W: RingWord>(

@@ -66,6 +66,11 @@ impl Preprocess {
         self.batch
     }
 
+    /// Widths of the words that hold a number below 2^k, low bits first.
+    pub(in crate::mpc) fn columns(k: u32) -> impl ExactSizeIterator<Item = u32> {
+        (0..k.div_ceil(64) as usize).map(move |i| (k - 64 * i as u32).min(64))
+    }
+
     /// Which party this is.
     pub fn role(&self) -> Role {
         match self.roles {
@@ -148,6 +153,34 @@ impl Ctx<'_, Preprocess> {
                 Ok(None)
             }
         }
+    }
+
+    /// [`Self::deal`] of numbers too wide for a word, in [`Preprocess::columns`] of words, low bits first.
+    pub(in crate::mpc) fn deal_wide(
+        &self,
+        n: usize,
+        k: u32,
+        values: Option<Vec<Vec<u64>>>,
+    ) -> Result<Vec<Option<Arc<Vec<u64>>>>> {
+        let widths: Vec<u32> = Preprocess::columns(k).collect();
+        let Some(mut values) = values else {
+            let half = |&bits: &u32| self.deal(n, bits, None);
+            return widths.iter().map(half).collect();
+        };
+        let drawn: Option<Vec<Vec<u64>>> = widths.iter().map(|&bits| self.draw0(n, bits)).collect();
+        let Some(drawn) = drawn.filter(|drawn| drawn.len() == values.len()) else {
+            return Err(Error::Internal("the helper has nothing to deal"));
+        };
+        let mut borrows = vec![false; n];
+        for ((column, drawn), &bits) in values.iter_mut().zip(&drawn).zip(&widths) {
+            for ((v, &s), borrow) in column.iter_mut().zip(drawn).zip(&mut borrows) {
+                let (rest, over) = v.overflowing_sub(s);
+                let (rest, again) = rest.overflowing_sub(u64::from(*borrow));
+                (*v, *borrow) = (rest.low(bits), over || again);
+            }
+            self.send_to_p1(column, bits)?;
+        }
+        Ok(vec![None; widths.len()])
     }
 
     /// P2 sends n numbers below 2^k to P1 as they are: only numbers that are uniform to P1 may travel this way.

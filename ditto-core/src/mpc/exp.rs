@@ -5,6 +5,11 @@
 //! lambda below h: e^x = e^m e^-lambda, or e^(m-2h) e^-lambda where m is above h;
 //! lambda above h: e^x = e^(m-h) e^-(lambda-h) for all m.
 //! P2 deals a pair of which the one that does not apply is 0, so the evaluators learn nothing of lambda.
+//!
+//! Over a range of R a dealt number has 1.44 R bits more than the result, of which an evaluator needs but those that its
+//! public factor moves into the result: it reads 128 bits at a place that m says.
+
+mod power;
 
 use super::dealer::Preprocess;
 use super::online::Evaluator;
@@ -13,10 +18,9 @@ use super::store::Stored;
 use crate::cost::{Cost, Kind, Work};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
-use crate::public_math;
-use crate::recent::Recent;
 use crate::ring::Word;
-use crate::tensor::{Array, Elem};
+use crate::tensor::{Array, Elem, Shape};
+use power::{Factor, Powers};
 use std::sync::Arc;
 
 /// Formats of an exponential.
@@ -31,6 +35,11 @@ pub struct ExpSpec {
     /// Ring of the result.
     pub out_width: u32,
 }
+
+/// Widest dealt number, in bits.
+const WIDEST: u32 = 256;
+/// Bits that an evaluator reads of a dealt number.
+const WINDOW: u32 = 128;
 
 impl ExpSpec {
     /// Bits of the argument that count.
@@ -58,85 +67,79 @@ impl ExpSpec {
         self.out_width + self.drop()
     }
 
-    fn check(&self, k: u32) -> Result<()> {
-        if self.dealt_width() <= 64 && self.argument() <= 20 && self.argument() <= k {
-            Ok(())
-        } else {
-            Err(Error::Unsupported("an exponential with these formats"))
-        }
+    /// Whether the argument's ring and these formats fit.
+    pub(crate) fn check(&self, k: u32) -> Result<()> {
+        let fits = self.log_range <= 7
+            && self.out_fraction <= 24
+            && (self.out_fraction + 2..=64).contains(&self.out_width)
+            && self.dealt_width() <= WIDEST
+            && self.argument() <= k.min(20);
+        if fits { Ok(()) } else { Err(Error::Unsupported("an exponential with these formats")) }
     }
 
-    /// e^-i for i in units of the argument, as dealt.
-    fn dealt_table(&self) -> Result<Arc<Vec<u64>>> {
-        static TABLES: Tables = Recent::new(TABLES_KEPT);
-        TABLES.get(*self, |spec| {
-            let unit = public_math::power_of_two(-(spec.fraction as i32));
-            let scale = public_math::power_of_two(spec.dealt_fraction() as i32);
-            let entry = |i: u32| (public_math::exp(-f64::from(i) * unit) * scale).round_ties_even() as u64;
-            Ok((0..1 << (spec.argument() - 1)).map(entry).collect())
-        })
-    }
-
-    /// e^(i - h) for i in [0, 2h), h the middle of the ring.
-    fn public_table(&self) -> Result<Arc<Vec<u64>>> {
-        static TABLES: Tables = Recent::new(TABLES_KEPT);
-        TABLES.get(*self, |spec| {
-            let h = f64::from(1u32 << (spec.argument() - 1));
-            let unit = public_math::power_of_two(-(spec.fraction as i32));
-            let scale = public_math::power_of_two(spec.public_fraction() as i32);
-            let entry =
-                |i: u32| (public_math::exp((f64::from(i) - h) * unit) * scale).round_ties_even() as u64;
-            Ok((0..1 << spec.argument()).map(entry).collect())
-        })
+    fn powers(&self) -> Arc<Powers> {
+        Powers::of(self.fraction, 1 << self.log_range)
     }
 }
 
-/// Tables of exponentials, by their formats.
-type Tables = Recent<ExpSpec, Vec<u64>>;
+/// Numbers dealt for each argument: one for each half of the ring, and of those one for each mask of the bit.
+fn numbers(by_bit: bool) -> usize {
+    if by_bit { 4 } else { 2 }
+}
 
-/// A model has one or two formats of exponentials.
-const TABLES_KEPT: usize = 4;
-
-/// Cost for `n` exponentials, each times an opened bit: four dealt numbers.
-pub(crate) fn cost(n: usize, spec: &ExpSpec) -> Cost {
-    (0..4).map(|_| Cost::deal(n, spec.dealt_width())).fold(Cost::default(), Cost::then)
+/// Cost for `n` exponentials: two dealt numbers, or four where each is multiplied by an opened bit.
+pub(crate) fn cost(n: usize, spec: &ExpSpec, by_bit: bool) -> Cost {
+    let columns = Preprocess::columns(spec.dealt_width());
+    let number = columns.map(|bits| Cost::deal(n, bits)).fold(Cost::default(), Cost::then);
+    (0..numbers(by_bit)).fold(Cost::default(), |sum, _| sum + number)
 }
 
 /// What the parties compute for it. The tables are made once and kept.
-pub(crate) fn work<W: Word>(n: usize, spec: &ExpSpec) -> Work {
-    (0..4)
-        .map(|_| Work::deal::<u64>(n, spec.dealt_width()))
+pub(crate) fn work<W: Word>(n: usize, spec: &ExpSpec, by_bit: bool) -> Work {
+    let columns = Preprocess::columns(spec.dealt_width());
+    let number: Work = columns.map(|bits| Work::deal::<u64>(n, bits)).sum();
+    (0..numbers(by_bit))
+        .map(|_| number)
         .sum::<Work>()
         .helper_passes::<W>(1, n)
-        .helper(Kind::Step, 2 * n)
-        .online(Kind::Step, 3 * n)
+        .helper(Kind::Step, 4 * n)
+        .online(Kind::Step, 6 * n)
 }
 
 pub(crate) fn offline<W: Stored + Elem>(
     ctx: &Ctx<'_, Preprocess>,
     spec: &ExpSpec,
     x: &Mask<W>,
-    zero: &OpenedMask<u8>,
-) -> Result<Dealt<u32>> {
+    zero: Option<&OpenedMask<u8>>,
+) -> Result<Dealt<u64>> {
     spec.check(x.k)?;
-    if x.shape != zero.shape {
-        return Err(Error::shape("exponential", &x.shape, &zero.shape));
-    }
-    let n = x.shape.len();
-    let mut numbers: [Option<Vec<u64>>; 4] = Default::default();
-    if let (Some(lambda), Some(t)) = (x.lambda(), &zero.t) {
-        let table = spec.dealt_table()?;
-        let h = table.len();
-        let mut columns: [Vec<u64>; 4] = std::array::from_fn(|_| vec![0; n]);
-        for (i, (l, t)) in lambda.data().iter().zip(t.data()).enumerate() {
-            let l = l.low(spec.argument()).to_u64() as usize;
-            columns[2 * usize::from(l >= h) + usize::from(*t)][i] = table[l % h];
+    check_shapes(&x.shape, zero.map(|z| &z.shape))?;
+    let (n, width) = (x.shape.len(), spec.dealt_width());
+    let count = numbers(zero.is_some());
+    let mut dealt: Vec<Option<Vec<Vec<u64>>>> = vec![None; count];
+    if let Some(lambda) = x.lambda() {
+        let t = zero.and_then(|z| z.t.as_ref());
+        let (powers, h) = (spec.powers(), 1u64 << (spec.argument() - 1));
+        let limbs = Preprocess::columns(width).len();
+        let mut columns = vec![vec![vec![0u64; n]; limbs]; count];
+        for (i, l) in lambda.data().iter().enumerate() {
+            let l = l.low(spec.argument()).to_u64();
+            let half = usize::from(l >= h);
+            let number = match t {
+                Some(t) => 2 * half + usize::from(t.data()[i]),
+                None => half,
+            };
+            let value = powers.exp(-((l % h) as i64)).scaled(spec.dealt_fraction());
+            for (column, limb) in columns[number].iter_mut().zip(value) {
+                column[i] = limb;
+            }
         }
-        numbers = columns.map(Some);
+        dealt = columns.into_iter().map(Some).collect();
     }
-    for values in numbers {
-        let share = ctx.deal(n, spec.dealt_width(), values)?;
-        ctx.keep(share)?;
+    for values in dealt {
+        for share in ctx.deal_wide(n, width, values)? {
+            ctx.keep(share)?;
+        }
     }
     Ok(Dealt::new(x.shape.clone(), spec.out_width))
 }
@@ -145,24 +148,72 @@ pub(crate) fn online<W: Stored + Elem>(
     ctx: &Ctx<'_, Evaluator>,
     spec: &ExpSpec,
     x: &Masked<W>,
-    zero: &OpenedBits<u8>,
-) -> Result<Additive<u32>> {
+    zero: Option<&OpenedBits<u8>>,
+) -> Result<Additive<u64>> {
     spec.check(x.k)?;
+    check_shapes(x.m.shape(), zero.map(|z| z.u.shape()))?;
     let n = x.m.len();
-    let low = [ctx.take::<u64>(n)?, ctx.take::<u64>(n)?];
-    let high = [ctx.take::<u64>(n)?, ctx.take::<u64>(n)?];
-    let table = spec.public_table()?;
-    let (h, drop) = (table.len() / 2, spec.drop());
-    let round = if ctx.first() { (1u64 << drop) - 1 } else { 0 };
+    let limbs = Preprocess::columns(spec.dealt_width()).len();
+    let number = |_| (0..limbs).map(|_| ctx.take::<u64>(n)).collect::<Result<Vec<_>>>();
+    let dealt = (0..numbers(zero.is_some())).map(number).collect::<Result<Vec<_>>>()?;
+    let (powers, h) = (spec.powers(), 1i64 << (spec.argument() - 1));
+    // Bits below the result's that are kept until the shares are rounded: P0 up, P1 down.
+    let guard = WINDOW - spec.out_width;
+    let first = ctx.first();
+    let round = if first { (1u128 << guard) - 1 } else { 0 };
+    let term = |number: usize, i: usize, y: i64| {
+        let Factor { mantissa, shift } = powers.exp(y).factor(spec.public_fraction());
+        let window = window(&dealt[number], i, spec.drop() as i32 - guard as i32 - shift as i32);
+        // What lies below the window would carry into it half of the time, for each of two shares.
+        window.wrapping_add(u128::from(first)).wrapping_mul(u128::from(mantissa))
+    };
     let value = |i: usize| {
-        let m = x.m.data()[i].low(spec.argument()).to_u64() as usize;
+        let m = x.m.data()[i].low(spec.argument()).to_u64() as i64;
         // The secret bit is u xor t: where u = 0 it is t, and the numbers for t = 0 must count.
-        let keep = usize::from(zero.u.data()[i]);
-        let (a, b) = (low[keep][i], high[keep][i]);
-        let public = if m < h { table[m + h] } else { table[m - h] };
-        let z = public.wrapping_mul(a).wrapping_add(table[m].wrapping_mul(b)).low(spec.dealt_width());
-        ((z.wrapping_add(round)).low(spec.dealt_width()) >> drop) as u32
+        let [low, high] = match zero {
+            Some(zero) => [0, 2].map(|half| half + usize::from(zero.u.data()[i])),
+            None => [0, 1],
+        };
+        let z = term(low, i, if m < h { m } else { m - 2 * h }).wrapping_add(term(high, i, m - h));
+        ((z.wrapping_add(round)) >> guard) as u64
     };
     let out = (0..n).map(value).collect();
     Ok(Additive { k: spec.out_width, a: Array::new(x.m.shape().clone(), out)? })
+}
+
+/// The 128 bits from bit `from` on of element `i` of numbers in columns of 64 bits; zeros beyond both ends.
+fn window(columns: &[Arc<Vec<u64>>], i: usize, from: i32) -> u128 {
+    let limb = |j: usize| columns.get(j).map_or(0, |column| u128::from(column[i]));
+    let Ok(from) = u32::try_from(from) else {
+        return (limb(0) | limb(1) << 64).checked_shl(from.unsigned_abs()).unwrap_or(0);
+    };
+    let (at, bits) = ((from / 64) as usize, from % 64);
+    let low = (limb(at) | limb(at + 1) << 64) >> bits;
+    if bits == 0 { low } else { low | limb(at + 2) << (128 - bits) }
+}
+
+/// Bits, where there are any, have the argument's shape.
+pub(crate) fn check_shapes(x: &Shape, zero: Option<&Shape>) -> Result<()> {
+    match zero {
+        Some(zero) if zero != x => Err(Error::shape("exponential", x, zero)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_shifts_of_the_whole_number() {
+        let limbs: [u64; 3] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x0f1e_2d3c_4b5a_6978];
+        let columns: Vec<_> = limbs.iter().map(|&l| Arc::new(vec![7, l])).collect();
+        let bit = |i: i32| {
+            u32::try_from(i).is_ok_and(|i| limbs.get(i as usize / 64).is_some_and(|l| l >> (i % 64) & 1 == 1))
+        };
+        for from in -130..200 {
+            let want = (0..128).rev().fold(0u128, |w, i| w << 1 | u128::from(bit(from + i)));
+            assert_eq!(window(&columns, 1, from), want, "from {from}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) use argmax::argmax;
 pub(crate) use attention::softmax_attend;
 pub(crate) use choice::{greater, relu, select};
 pub use norm::least_variance;
-pub(crate) use norm::{mean_rows, normalize, standardize, standardize_tensor};
+pub(crate) use norm::{Norm, layer_norm, layer_norm_tensor, mean_rows, normalize};
 pub(crate) use pointwise::{activation, apply_plan, pointwise};
 pub(crate) use truncate::truncate;
 

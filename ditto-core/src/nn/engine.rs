@@ -36,7 +36,10 @@ pub enum Activation {
 pub enum Softmax {
     /// `e^x / sum e^x`, in whatever rings are cheapest.
     Exact,
-    /// The same with terms more than 14 below the row's maximum left out, as PUMA and Ditto have it; scores, values and
+    /// The same for scores that differ by less than 2^n within a row, unless calibration says otherwise: [`Self::Exact`] has
+    /// n = 8, and up to 7 it takes fewer hops.
+    ExactWithin(u32),
+    /// [`Self::Exact`] with terms more than 14 below the row's maximum left out, as PUMA and Ditto have it; scores, values and
     /// result are in one ring, and so is the maximum.
     Clipped,
     /// `(x + 5)^2 / sum (x + 5)^2`, MPCFormer's replacement, in one ring; wants a model distilled for it.
@@ -48,6 +51,31 @@ impl Softmax {
     pub const CLIP: u32 = 14;
     /// What [`Self::TwoQuad`] adds to a score.
     pub const SHIFT: u32 = 5;
+}
+
+/// Gains and biases of a layer normalisation, each with its fractional bits.
+#[derive(Clone, Copy, Debug)]
+pub struct NormOf<'a, S> {
+    /// What normalised rows are multiplied with.
+    pub gain: &'a S,
+    /// Fractional bits of the gains.
+    pub gain_fraction: u32,
+    /// What is added after that.
+    pub bias: &'a S,
+    /// Fractional bits of the biases.
+    pub bias_fraction: u32,
+    /// What is added to a variance.
+    pub epsilon: f64,
+}
+
+impl<'a, S> NormOf<'a, S> {
+    fn shares(self) -> compose::Norm<'a, S> {
+        compose::Norm {
+            gain: compose::Fractional { share: self.gain, fraction: self.gain_fraction },
+            bias: compose::Fractional { share: self.bias, fraction: self.bias_fraction },
+            epsilon: self.epsilon,
+        }
+    }
 }
 
 /// A reading of model code.
@@ -108,20 +136,20 @@ pub trait Engine: Sized + Sync + 'static {
         values_fraction: u32,
         out_fraction: u32,
     ) -> Result<Self::Repr<T>>;
-    /// Rows of a sum less their mean, over their standard deviation.
-    fn standardize<R: Ring, T: Ring>(
+    /// Rows of a sum less their mean, over their standard deviation, times gains, plus biases.
+    fn layer_norm<R: Ring, G: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         x: &Self::Sum<R>,
         fraction: u32,
-        epsilon: f64,
+        norm: NormOf<'_, Self::Repr<G>>,
         out_fraction: u32,
     ) -> Result<Self::Repr<T>>;
-    /// [`Self::standardize`] of rows that are no sum.
-    fn standardize_tensor<R: Ring, T: Ring>(
+    /// [`Self::layer_norm`] of rows that are no sum.
+    fn layer_norm_tensor<R: Ring, G: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         x: &Self::Repr<R>,
         fraction: u32,
-        epsilon: f64,
+        norm: NormOf<'_, Self::Repr<G>>,
         out_fraction: u32,
     ) -> Result<Self::Repr<T>>;
     /// A pointwise function of a sum.
@@ -249,24 +277,26 @@ impl<P: Primitives> Engine for P {
         let out = compose::Format { fraction: out_fraction, width: T::K };
         compose::softmax_attend::<P, _, _, _>(ctx, kind, rows, scores, values, out)
     }
-    fn standardize<R: Ring, T: Ring>(
+    fn layer_norm<R: Ring, G: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
         x: &Self::Sum<R>,
         fraction: u32,
-        epsilon: f64,
-        out_fraction: u32,
-    ) -> Result<Self::Repr<T>> {
-        compose::standardize::<P, _, _>(ctx, x, fraction, epsilon, out_fraction, T::K)
-    }
-    fn standardize_tensor<R: Ring, T: Ring>(
-        ctx: &Ctx<'_, Self>,
-        x: &Self::Repr<R>,
-        fraction: u32,
-        epsilon: f64,
+        norm: NormOf<'_, Self::Repr<G>>,
         out_fraction: u32,
     ) -> Result<Self::Repr<T>> {
         let out = compose::Format { fraction: out_fraction, width: T::K };
-        compose::standardize_tensor::<P, _, _>(ctx, x, fraction, epsilon, out)
+        compose::layer_norm::<P, _, _, _>(ctx, compose::Fractional { share: x, fraction }, norm.shares(), out)
+    }
+    fn layer_norm_tensor<R: Ring, G: Ring, T: Ring>(
+        ctx: &Ctx<'_, Self>,
+        x: &Self::Repr<R>,
+        fraction: u32,
+        norm: NormOf<'_, Self::Repr<G>>,
+        out_fraction: u32,
+    ) -> Result<Self::Repr<T>> {
+        let out = compose::Format { fraction: out_fraction, width: T::K };
+        let x = compose::Fractional { share: x, fraction };
+        compose::layer_norm_tensor::<P, _, _, _>(ctx, x, norm.shares(), out)
     }
     fn activation<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,

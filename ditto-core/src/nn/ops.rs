@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use super::{Activation, Engine, LayerNorm, Linear, Pointwise, Product, Softmax, Tensor, Unscaled};
+use super::{Activation, Engine, LayerNorm, Linear, NormOf, Pointwise, Product, Softmax, Tensor, Unscaled};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, Narrow, Widen};
@@ -213,26 +213,21 @@ pub fn layer_norm<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>,
     x: &X,
     w: &LayerNorm<E, G, C>,
 ) -> Result<Tensor<E, T>> {
-    use super::Rescale;
-    layer_norm_product(ctx, x, w)?.rescale(ctx, "rescale")
-}
-
-/// [`layer_norm`] before its result is rescaled, for a model that goes on with it in one of several formats.
-pub fn layer_norm_product<E: Engine, X: Unscaled<E>, G: Fixed, C: Fixed<Ring = G::Ring>>(
-    ctx: &Ctx<'_, E>,
-    x: &X,
-    w: &LayerNorm<E, G, C>,
-) -> Result<Product<E, G, G>> {
     let fraction = effective("layer_norm", X::FRACTION, x.exponent())?;
-    let standard = ctx.step("standardize")?;
-    let exponent = standard.scale().exponent;
-    let (epsilon, out) = (w.epsilon, effective("layer_norm", G::F, exponent)?);
-    let rows = match x.masked() {
-        Some(x) => E::standardize_tensor::<X::Ring, G::Ring>(&standard, x, fraction, epsilon, out)?,
-        None => E::standardize::<X::Ring, G::Ring>(&standard, &x.sum(&standard)?, fraction, epsilon, out)?,
+    let exponent = ctx.scale().exponent;
+    let out_fraction = effective("layer_norm", T::F, exponent)?;
+    let norm = NormOf {
+        gain: &w.gain.repr,
+        gain_fraction: effective("layer_norm", G::F, w.gain.exponent)?,
+        bias: &w.bias.repr,
+        bias_fraction: effective("layer_norm", C::F, w.bias.exponent)?,
+        epsilon: w.epsilon,
     };
-    let rows = Tensor::<E, G>::with_exponent(rows, exponent);
-    mul(&ctx.step("gain")?, &rows, &w.gain)?.plus_tensor(ctx, &w.bias)
+    let out = match x.masked() {
+        Some(x) => E::layer_norm_tensor::<X::Ring, G::Ring, T::Ring>(ctx, x, fraction, norm, out_fraction)?,
+        None => E::layer_norm::<X::Ring, G::Ring, T::Ring>(ctx, &x.sum(ctx)?, fraction, norm, out_fraction)?,
+    };
+    Ok(Tensor::with_exponent(out, exponent))
 }
 
 /// A ready-made function; see [`Activation`].

@@ -189,7 +189,9 @@ impl Pointwise {
         let all = |bytes: u64| (u128::from(bytes) * n as u128 / METERED as u128) as u64;
         let cost = |f: &Found| Cost { online: all(f.cost.online), offline: all(f.cost.offline), ..f.cost };
         let costs: Vec<Cost> = plans.iter().map(cost).collect();
-        f(&plans[link.fastest(&costs)].plan)
+        // The first has the fewest bytes: what [`Self::report`] tells.
+        let best = if *link == Link::NONE { 0 } else { link.fastest(&costs) };
+        f(&plans[best].plan)
     }
 
     fn find(&self, formats: [u32; 3]) -> Result<Vec<Found>> {

@@ -72,6 +72,9 @@ impl Primitives for Evaluator {
     fn linear<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>, w: &Weight<W>) -> Result<Additive<W>> {
         mpc::linear::online(ctx, x, w)
     }
+    fn quadratic<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Masked<W>, a: i64, k: u32) -> Result<Additive<u64>> {
+        mpc::quadratic::online(ctx, x, a, k)
+    }
     fn remask<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Additive<W>) -> Result<Masked<W>> {
         mpc::remask::online(ctx, a)
     }
@@ -125,8 +128,8 @@ impl Primitives for Evaluator {
         ctx: &Ctx<'_, Self>,
         spec: &ExpSpec,
         x: &Masked<W>,
-        zero: &OpenedBits<u8>,
-    ) -> Result<Additive<u32>> {
+        zero: Option<&OpenedBits<u8>>,
+    ) -> Result<Additive<u64>> {
         mpc::exp::online(ctx, spec, x, zero)
     }
     fn series<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &SeriesSpec, x: &Masked<W>) -> Result<Additive<u32>> {

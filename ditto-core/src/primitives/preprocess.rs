@@ -72,6 +72,9 @@ impl Primitives for Preprocess {
     fn linear<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>, w: &Weight<W>) -> Result<Dealt<W>> {
         mpc::linear::offline(ctx, x, w)
     }
+    fn quadratic<W: RingWord>(ctx: &Ctx<'_, Self>, x: &Mask<W>, _: i64, k: u32) -> Result<Dealt<u64>> {
+        mpc::quadratic::offline(ctx, x, k)
+    }
     fn remask<W: RingWord>(ctx: &Ctx<'_, Self>, a: &Dealt<W>) -> Result<Mask<W>> {
         mpc::remask::offline(ctx, a)
     }
@@ -126,8 +129,8 @@ impl Primitives for Preprocess {
         ctx: &Ctx<'_, Self>,
         spec: &ExpSpec,
         x: &Mask<W>,
-        zero: &OpenedMask<u8>,
-    ) -> Result<Dealt<u32>> {
+        zero: Option<&OpenedMask<u8>>,
+    ) -> Result<Dealt<u64>> {
         mpc::exp::offline(ctx, spec, x, zero)
     }
     fn series<W: RingWord>(ctx: &Ctx<'_, Self>, spec: &SeriesSpec, x: &Mask<W>) -> Result<Dealt<u32>> {

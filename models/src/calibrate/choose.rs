@@ -2,7 +2,7 @@
 
 use ditto_core::nn::least_variance;
 use ditto_core::session::{Entry, Floats, Manifest, SecureModel, Use};
-use ditto_core::settings::{Quantization, StepScale};
+use ditto_core::settings::Quantization;
 
 use super::rows::typical;
 use super::{Condition, Problem, Trial};
@@ -18,8 +18,6 @@ const AIM_WHERE_DEAR: f64 = 1.5;
 const WHOLE: i32 = 10;
 /// Fractional bits of weights beyond which rounding of activations hides those of weights.
 const FINEST: i32 = 14;
-/// Fractional bits that normalised rows get before gains do.
-const ROWS: i32 = 12;
 /// Farthest that a scale goes from the format's; what needs more is refused by its range.
 const FARTHEST: i32 = 24;
 /// Bits by which products may be coarser than the format's before a layer takes a larger ring, where it can.
@@ -52,7 +50,7 @@ pub(super) fn choose(task: &Task, trial: &Trial) -> Result<(Quantization, Vec<Pr
     let now = &task.job.model.settings.quantization;
     let mut next = Quantization { wide: now.wide.clone(), ..Quantization::default() };
     ranges(shapes.model.architecture.hidden_size, trial, &mut next);
-    scales(&shapes, trial, now, &mut next);
+    scales(&shapes, trial, &mut next);
     let problems = coarse(task, &shapes.manifest, &next, trial)?;
     Ok((next, problems))
 }
@@ -83,8 +81,8 @@ fn squares(width: usize, low: f64, high: f64) -> (i32, i32) {
     (low, high.max(low + 3))
 }
 
-/// Exponents of weights, of their biases, and of normalised rows; and which products want a larger ring.
-fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantization) {
+/// Exponents of weights and of their biases; and which products want a larger ring.
+fn scales(shapes: &Shapes, trial: &Trial, next: &mut Quantization) {
     for entry in shapes.manifest.0.iter().filter(|e| e.r#use != Use::Table) {
         let Some(layer) = entry.name.strip_suffix("weight") else { continue };
         let lifts = trial.conditions.iter().map(|c| &c.seen);
@@ -112,24 +110,10 @@ fn scales(shapes: &Shapes, trial: &Trial, now: &Quantization, next: &mut Quantiz
             }
             shapes.activations + chosen
         } else {
-            // Rows times a gain: the rows come first.
-            let rows: Vec<String> = lifts
-                .iter()
-                .filter_map(|s| s.step.strip_suffix("/rescale/lift"))
-                .map(|norm| format!("{norm}/standardize"))
-                .collect();
-            let rows_now = fraction - rows.iter().map(|r| now.step(r).exponent).max().unwrap_or_default();
-            let most = fraction.max(ROWS) + fraction.max(FINEST);
-            let product = (present + rows_now + spare).min(most).max(2 * fraction - FARTHEST);
-            // A normalisation whose product is not rescaled at once keeps its rows' format.
-            let rows_next =
-                if rows.is_empty() { fraction } else { (product - fraction).min(fraction.max(ROWS)) };
-            for row in rows {
-                let scale = StepScale { exponent: fraction - rows_next, ..StepScale::default() };
-                next.steps.insert(row, scale);
-            }
-            chosen = product - rows_next;
-            product
+            // Gains are lifted to a ring of their own, where biases of any scale meet them.
+            let spare = if lifts.is_empty() { 0 } else { spare };
+            chosen = (present + spare).min(fraction.max(FINEST)).max(fraction - FARTHEST);
+            i32::MAX
         };
         if chosen != fraction {
             next.weights.insert(entry.name.clone(), fraction - chosen);

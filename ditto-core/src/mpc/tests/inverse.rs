@@ -84,22 +84,26 @@ fn worst(spec: InverseSpec, h: u32) -> (f64, f64) {
 
 #[test]
 fn inverses_over_their_whole_range() {
-    for log_n in [0, 1, 4, 7, 9] {
+    // Sums of exponentials below 1, 2^(log n) of them, the largest at least 2^low.
+    let lows = [(-3, 14, 11, 10), (-5, 16, 12, 10), (-9, 21, 12, 12)];
+    let sums = lows.into_iter().flat_map(|formats| [0, 1, 4, 7, 9].map(|log_n| (formats, log_n)));
+    for ((low, fraction, index, mantissa), log_n) in sums {
         let spec = InverseSpec {
             kind: Inverse::Reciprocal,
-            fraction: 14,
-            low: -3,
+            fraction,
+            low,
             high: log_n + 1,
             out_fraction: 12 + log_n as u32,
             out_width: 48,
-            index: 11,
+            index,
+            mantissa,
             steps: 1,
         };
-        let (relative, apart) = worst(spec, 14 + log_n as u32 + 3);
-        println!("reciprocal of [2^-3, 2^{}): relative 2^{:.2}", log_n + 1, relative.log2());
+        let (relative, apart) = worst(spec, fraction + log_n as u32 + 3);
+        println!("reciprocal of [2^{low}, 2^{}): relative 2^{:.2}", log_n + 1, relative.log2());
         // The guess: the mantissa, and one index unit at the lowest octave of a segment.
-        let octaves = (log_n + 6) / 3;
-        let guess = 0.5f64.powi(10 - octaves) + 0.5f64.powi(11 - octaves);
+        let octaves = (log_n + 1 - low + 2) / 3;
+        let guess = 0.5f64.powi(index as i32 - 1 - octaves) + 0.5f64.powi(mantissa as i32 + 1 - octaves);
         assert!(relative < guess * guess && apart < 2.0 * guess * guess, "{log_n}: {relative} {apart}");
     }
     for (low, high, index) in [(-12, 10, 13), (-4, 4, 12), (0, 3, 11)] {
@@ -111,6 +115,7 @@ fn inverses_over_their_whole_range() {
             out_fraction: 17,
             out_width: 48,
             index,
+            mantissa: 10,
             steps: 1,
         };
         let (relative, apart) = worst(spec, 38);
@@ -134,6 +139,7 @@ fn two_newton_steps_over_sixteen_octaves() {
             out_fraction: 25 + log_n as u32,
             out_width: 64,
             index: 11,
+            mantissa: 10,
             steps: 2,
         };
         let (relative, apart) = worst(spec, 38);
@@ -159,6 +165,7 @@ fn inverses_that_cannot_be() {
         out_fraction: 17,
         out_width: 48,
         index: 12,
+        mantissa: 10,
         steps: 1,
     };
     let inputs = [Input::new(36, vec![1 << 20])];

@@ -1,11 +1,16 @@
 //! Statistics of rows.
 
 use super::*;
-use crate::nn::compose::{Format, mean_rows, normalize, standardize};
+use crate::nn::compose::{Format, Fractional, Norm, layer_norm, mean_rows, normalize};
 
-case!(Standardize[W] { f: u32, epsilon: f64, out: Format }: W => W, |c, ctx, x| {
-    let x = P::additive(ctx, &x[0])?;
-    standardize::<P, W, W>(&ctx.step("norm")?, &x, c.f, c.epsilon, c.out.fraction, c.out.width)
+case!(LayerNorm[W] { f: u32, epsilon: f64, gain_f: u32, bias_f: u32, out: Format }: W => W, |c, ctx, x| {
+    let sum = P::additive(ctx, &x[0])?;
+    let norm = Norm {
+        gain: Fractional { share: &x[1], fraction: c.gain_f },
+        bias: Fractional { share: &x[2], fraction: c.bias_f },
+        epsilon: c.epsilon,
+    };
+    layer_norm::<P, W, W, W>(&ctx.step("norm")?, Fractional { share: &sum, fraction: c.f }, norm, c.out)
 });
 
 /// The number that an integer of a case's result stands for.
@@ -14,22 +19,22 @@ fn number(y: i64, out: Format) -> f64 {
 }
 
 #[test]
-fn standardize_over_its_range() {
+fn layer_norm_over_its_range() {
     let small = Format { fraction: 10, width: 32 };
     for (d, f) in [(1, 20), (2, 20), (96, 20), (96, 10), (100, 12), (768, 20)] {
-        standardized::<u32>(d, f, small, 1.0 / 4096.0);
+        layer_normed::<u32>(d, f, small, 1.0 / 4096.0);
     }
     // Whole in one ring.
     for (d, f, fraction) in
         [(1, 36, 18), (96, 18, 18), (384, 36, 18), (768, 36, 18), (768, 32, 16), (1024, 36, 18)]
     {
         let finest = fraction.min(26 - usize::next_power_of_two(d).trailing_zeros());
-        standardized::<u64>(d, f, Format { fraction, width: 64 }, 0.5f64.powi(finest as i32));
+        layer_normed::<u64>(d, f, Format { fraction, width: 64 }, 0.5f64.powi(finest as i32));
     }
 }
 
 /// Rows over the range of variances; `unit` is what the input is rounded to.
-fn standardized<W: crate::primitives::RingWord>(d: usize, f: u32, result: Format, unit: f64) {
+fn layer_normed<W: crate::primitives::RingWord>(d: usize, f: u32, result: Format, unit: f64) {
     let sigmas = [0.07, 0.1, 0.5, 1.0, 3.0, 10.0, 25.0, 31.0];
     let mut x = Vec::new();
     for (r, sigma) in sigmas.iter().enumerate() {
@@ -42,9 +47,14 @@ fn standardized<W: crate::primitives::RingWord>(d: usize, f: u32, result: Format
     }
     // Epsilon keeps rows without variance inside the range.
     let epsilon = if d == 1 { 0.01 } else { 1e-5 };
-    let case = Standardize::<W>::new(f, epsilon, result);
-    let near = (40.0 / 1024.0 * f64::from(result.fraction).exp2()) as i64;
-    let out = check(&case, &[Input::shaped(result.width, &[sigmas.len(), d], x.clone())], near);
+    let (gain_f, bias_f) = if result.width == 64 { (result.fraction, result.fraction) } else { (10, 16) };
+    let case = LayerNorm::<W>::new(f, epsilon, gain_f, bias_f, result);
+    let (gain, bias) = (random(d, 3 << gain_f, 21), random(d, 7 << bias_f, 22));
+    let near = (120.0 / 1024.0 * f64::from(result.fraction).exp2()) as i64;
+    let input = Input::shaped(result.width, &[sigmas.len(), d], x.clone());
+    let affine = [&gain, &bias].map(|v| Input::shaped(result.width, &[d], v.clone()));
+    let [gain_input, bias_input] = affine;
+    let out = check(&case, &[input, gain_input, bias_input], near);
     assert_eq!(out.counted.hops, 8 - u32::from(f == result.fraction && result.width == 64));
     let scale = f64::from(f).exp2();
     let mut worst = 0f64;
@@ -52,15 +62,18 @@ fn standardized<W: crate::primitives::RingWord>(d: usize, f: u32, result: Format
         let row: Vec<f64> = row.iter().map(|&v| v as f64 / scale).collect();
         let mean = row.iter().sum::<f64>() / d as f64;
         let sigma = (row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / d as f64 + epsilon).sqrt();
-        for (v, y) in row.iter().zip(got) {
-            let want = (v - mean) / sigma;
-            // Input rounded (and with it mean and variance), factor 2^-9, 1 ulp.
+        for (((v, y), gain), bias) in row.iter().zip(got).zip(&gain).zip(&bias) {
+            let gain = *gain as f64 / f64::from(gain_f).exp2();
+            let normal = (v - mean) / sigma;
+            let want = normal * gain + *bias as f64 / f64::from(bias_f).exp2();
+            // Input rounded (and with it mean and variance) and rounded again after the gain, factor 2^-9, 1 ulp.
             let ulp = f64::from(result.fraction).exp2().recip();
-            let allowed = 2.0 * unit / sigma * (1.0 + want.abs()) + want.abs() / 512.0 + ulp;
+            let rounding = (2.0 * gain.abs() * (1.0 + normal.abs()) + 1.0) * unit / sigma;
+            let allowed = rounding + (normal * gain).abs() / 512.0 + ulp;
             worst = worst.max((number(*y, result) - want).abs() / allowed);
         }
     }
-    println!("standardize {d} at {f}: {worst:.3} of the bound");
+    println!("layer norm {d} at {f}: {worst:.3} of the bound");
     assert!(worst < 1.0, "{d} {f}: {worst}");
 }
 

@@ -9,9 +9,13 @@ use crate::nn::{Activation, Method, Pointwise, Report};
 use crate::public_math;
 use crate::tensor::Shape;
 
-case!(Exp[W] { spec: ExpSpec }: W => u32, |c, ctx, x| {
+case!(Exp[W] { spec: ExpSpec }: W => u64, |c, ctx, x| {
     let zero = P::open_bits(&ctx.step("open")?, &P::msb(&ctx.step("msb")?, &x[1])?)?;
-    P::remask(&ctx.step("remask")?, &P::exp(&ctx.step("exp")?, &c.spec, &x[0], &zero)?)
+    P::remask(&ctx.step("remask")?, &P::exp(&ctx.step("exp")?, &c.spec, &x[0], Some(&zero))?)
+});
+
+case!(WholeExp[W] { spec: ExpSpec }: W => u64, |c, ctx, x| {
+    P::remask(&ctx.step("remask")?, &P::exp(&ctx.step("exp")?, &c.spec, &x[0], None)?)
 });
 
 fn check_exp(spec: ExpSpec, k: u32, step: usize) -> f64 {
@@ -31,6 +35,22 @@ fn check_exp(spec: ExpSpec, k: u32, step: usize) -> f64 {
     x[..kept].iter().zip(&out.values).map(error).fold(0.0, f64::max)
 }
 
+/// Without a bit that cuts off: the worst error in ulp, whose mean must be small too.
+fn check_whole_exp(spec: ExpSpec, k: u32, step: usize) -> f64 {
+    let range = 1i64 << (spec.log_range + spec.fraction);
+    let mut x: Vec<i64> = (1 - range..=0).step_by(step).collect();
+    x.extend([0, -1, 1 - range]);
+    let inputs = [Input::new(k, x.clone())];
+    let out = with_word!(k, W => check(&WholeExp::<W>::new(spec), &inputs, 3));
+    assert_eq!(out.counted.hops, 1);
+    let (unit, scale) = (f64::from(spec.fraction).exp2(), f64::from(spec.out_fraction).exp2());
+    let errors: Vec<f64> =
+        x.iter().zip(&out.values).map(|(x, y)| *y as f64 - (*x as f64 / unit).exp() * scale).collect();
+    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+    assert!(mean.abs() < 0.1 + 3.0 / (errors.len() as f64).sqrt(), "{spec:?}: mean {mean}");
+    errors.into_iter().fold(0.0, |worst, e| worst.max(e.abs()))
+}
+
 #[test]
 fn exponentials_over_their_whole_range() {
     let spec = |fraction, log_range, out_fraction, out_width| ExpSpec {
@@ -47,10 +67,16 @@ fn exponentials_over_their_whole_range() {
         (spec(8, 3, 16, 19), 16, 1),
         (spec(4, 0, 20, 24), 8, 1),
         (spec(0, 4, 8, 12), 6, 1),
+        (spec(12, 5, 14, 40), 18, 61),
+        (spec(12, 6, 16, 40), 19, 119),
+        (spec(12, 7, 21, 45), 20, 241),
+        (spec(5, 7, 20, 46), 32, 1),
+        (spec(8, 4, 14, 64), 13, 3),
     ] {
-        let worst = check_exp(spec, k, step);
-        println!("{spec:?} in {k} bits: {worst:.3} ulp");
-        assert!(worst < 1.5, "{spec:?} {worst}");
+        for worst in [check_exp(spec, k, step), check_whole_exp(spec, k, step)] {
+            println!("{spec:?} in {k} bits: {worst:.3} ulp");
+            assert!(worst < 1.5, "{spec:?} {worst}");
+        }
     }
 }
 
@@ -58,7 +84,9 @@ fn exponentials_over_their_whole_range() {
 fn exponentials_that_cannot_be() {
     let inputs = |k| [Input::new(k, vec![0]), Input::new(k, vec![0])];
     for (spec, k) in [
-        (ExpSpec { fraction: 12, log_range: 6, out_fraction: 14, out_width: 17 }, 32),
+        (ExpSpec { fraction: 12, log_range: 8, out_fraction: 14, out_width: 17 }, 32),
+        (ExpSpec { fraction: 12, log_range: 7, out_fraction: 21, out_width: 52 }, 32),
+        (ExpSpec { fraction: 12, log_range: 4, out_fraction: 14, out_width: 15 }, 32),
         (ExpSpec { fraction: 12, log_range: 4, out_fraction: 14, out_width: 17 }, 16),
         (ExpSpec { fraction: 17, log_range: 4, out_fraction: 10, out_width: 12 }, 32),
     ] {
@@ -77,7 +105,7 @@ fn quad_is_exact_up_to_rounding() {
         let mut x = random(2000, limit << f, 6);
         x.extend([0, 1, -1, limit << f, -limit << f]);
         let got = check(&Quad::<u32, u32>::new(f, out), &[Input::new(32, x.clone())], limit);
-        assert_eq!(got.counted.hops, if f == out { 3 } else { 4 });
+        assert_eq!(got.counted.hops, 2);
         let (unit, scale) = (f64::from(f).exp2(), f64::from(out).exp2());
         let error = |(x, y): (&i64, &i64)| {
             let x = *x as f64 / unit;
@@ -88,6 +116,31 @@ fn quad_is_exact_up_to_rounding() {
         let bound = 1.001 + if f == out { 0.0 } else { (limit as f64 + 1.0) / 4.0 };
         println!("Quad {f} to {out}: {worst:.3} ulp of {bound:.2}");
         assert!(worst < bound, "{f} {out}: {worst}");
+    }
+}
+
+case!(Squared[W] { a: i64, k: u32 }: W => u64, |c, ctx, x| {
+    P::remask(&ctx.step("remask")?, &P::quadratic(&ctx.step("polynomial")?, &x[0], c.a, c.k)?)
+});
+
+#[test]
+fn polynomials_of_an_opened_value_are_exact() {
+    for (h, k, a) in
+        [(2, 4, 1i64), (4, 8, 0), (8, 17, -3), (24, 45, 512), (31, 64, 7), (32, 64, -1), (48, 64, 5)]
+    {
+        let limit = (1i64 << (h - 2)) - 1;
+        // Where the result fits its ring.
+        let limit = limit.min((1i64 << ((k - 2) / 2)) - 8 - a.abs()).max(0);
+        let mut x = random(300, limit, u64::from(h));
+        x.extend([0, limit, -limit, limit.min(1), -limit.min(1)]);
+        let want: Vec<i64> = x.iter().map(|x| x * (x + a)).collect();
+        let input = [Input::new(h, x)];
+        let out = with_word!(h, W => check(&Squared::<W>::new(a, k), &input, 0));
+        assert_eq!((out.values, out.counted.hops), (want, 1), "{h} {k}");
+    }
+    for (h, k) in [(1, 8), (8, 9), (8, 8), (32, 65)] {
+        let input = [Input::new(h, vec![0])];
+        assert!(crate::testing::run(&Squared::<u32>::new(0, k), &input, 1).is_err(), "{h} {k}");
     }
 }
 

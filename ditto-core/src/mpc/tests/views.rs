@@ -11,7 +11,7 @@ use crate::ctx::Ctx;
 use crate::engine::{Meter, Program};
 use crate::error::Result;
 use crate::mpc::{
-    Additive, Bilinear, Evaluator, Lookup, Mask, Masked, Preprocess, Share, Signs, Weight, msb,
+    Additive, Bilinear, Evaluator, ExpSpec, Lookup, Mask, Masked, Preprocess, Share, Signs, Weight, msb,
 };
 use crate::nn::compose::truncate;
 use crate::testing::{Generators, Parties, Script, View, run_with};
@@ -376,6 +376,30 @@ fn newton_hides() {
     let want = |k| move |x: &[i64], y| y == wrap(2 * x[1] - x[0] * x[1] * x[1], k);
     hides(&Newton::new(1), &[1, 1], &times(&all(1), &all(1)), want(1));
     hides(&Newton::new(2), &[2, 2], &[vec![0, 0], vec![-1, 1], vec![1, -2], vec![-2, 1]], want(2));
+}
+
+case!(Quadratic[] { k: u32 }: u8 => u8, |c, ctx, x| {
+    let z = P::quadratic(&ctx.step("polynomial")?, &x[0], 1, c.k)?;
+    P::remask(&ctx.step("remask")?, &P::reduce_additive::<u64, u8>(&z, 2)?)
+});
+
+#[test]
+fn polynomial_hides() {
+    let inside = |h: u32| move |x: &[i64], y| x[0].abs() >= 1 << (h - 2) || y == wrap(x[0] * (x[0] + 1), 2);
+    hides(&Quadratic::new(4), &[2], &all(2), inside(2));
+    hides(&Quadratic::new(5), &[3], &[vec![-1], vec![1], vec![3]], inside(3));
+}
+
+case!(Exponential[] { spec: ExpSpec }: u8 => u8, |c, ctx, x| {
+    let e = P::exp(&ctx.step("exp")?, &c.spec, &x[0], None)?;
+    P::remask(&ctx.step("remask")?, &P::reduce_additive::<u64, u8>(&e, 2)?)
+});
+
+#[test]
+fn exponential_hides() {
+    let spec = ExpSpec { fraction: 0, log_range: 0, out_fraction: 0, out_width: 2 };
+    // e^0, but for 1.5 ulp; -1 is outside of the range.
+    hides(&Exponential::new(spec), &[1], &all(1), |x, y| x[0] != 0 || apart(y, 1, 2) <= 1);
 }
 
 /// The two ways to go wrong that these tests exist for.

@@ -18,6 +18,8 @@ use crate::tensor::{Array, RepeatRows, Reshape, Rows, SumRows};
 
 /// Fractional bits of the argument of an exponential.
 const SCORE_FRACTION: u32 = 12;
+/// Scores of a row may differ by up to 2^8 = 256, unless the kind or the settings say otherwise.
+const LOG_SPREAD: u32 = 8;
 /// Values and results stay below 2^6 in magnitude, unless the settings say otherwise.
 const LOG_VALUE: u32 = 6;
 
@@ -31,7 +33,7 @@ const LOG_VALUE: u32 = 6;
 /// # Error
 /// That of the kind.
 /// # Cost
-/// With L = ceil(log2 n), n the longest row: exact 3 L + 10 hops, clipped in Z_{2^64} 4 L + 11, two-quad 10.
+/// With L = ceil(log2 n), n the longest row: exact 7 hops and those of a maximum (9 for wide rows), clipped in Z_{2^64} 4 L + 11, two-quad 10.
 /// # Security
 /// As the protocols they are made of.
 /// # Source
@@ -48,7 +50,8 @@ pub(crate) fn softmax_attend<P: Primitives, W: RingWord, V: RingWord, T: RingWor
         return Err(Error::Unsupported("softmax over no keys, or of rows that are not there"));
     }
     match kind {
-        Softmax::Exact => exact::exact::<P, W, V, T>(ctx, rows, scores, values, out),
+        Softmax::Exact => exact::exact::<P, W, V, T>(ctx, LOG_SPREAD, rows, scores, values, out),
+        Softmax::ExactWithin(log) => exact::exact::<P, W, V, T>(ctx, log, rows, scores, values, out),
         Softmax::Clipped => clipped::clipped::<P, W, V, T>(ctx, rows, scores, values, out),
         Softmax::TwoQuad => two_quad::two_quad::<P, W, V, T>(ctx, rows, scores, values, out),
     }
@@ -105,7 +108,9 @@ fn attend<P: Primitives, T: RingWord>(
         high: log_n as i32 + 1,
         out_fraction: 12 + log_n,
         out_width: weights.ring,
-        index: 11,
+        // The wider the range of sums, the finer the tables.
+        index: if weights.low < -3 { 12 } else { 11 },
+        mantissa: if weights.low < -5 { 12 } else { 10 },
         steps: 1,
     };
     let (reciprocal, y) = ctx.join(
@@ -117,7 +122,7 @@ fn attend<P: Primitives, T: RingWord>(
         }),
         ("values", |ctx| {
             let limit = power_of_two(weights.log_value);
-            P::claim(ctx, VALUES, values.share, values.fraction, -limit, limit)?;
+            P::claim(ctx, VALUES, values.share, values.fraction as i32, -limit, limit)?;
             let y = weighted(&ctx.step("product")?, weights.rows, weights.share, values.share)?;
             let drop = weights.fraction + values.fraction - weights.product_fraction;
             truncate::<P, u64, u64>(ctx, &y, drop, weights.ring)

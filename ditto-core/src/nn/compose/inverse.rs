@@ -33,12 +33,11 @@ pub(crate) struct InverseSpec {
     pub(crate) out_width: u32,
     /// Index bits of each table; a segment of o octaves gets 2^(index - o - 1) entries in its lowest one.
     pub(crate) index: u32,
+    /// Bits of a first guess.
+    pub(crate) mantissa: u32,
     /// Newton steps, at least 1; each squares the relative error.
     pub(crate) steps: u32,
 }
-
-/// Bits of a first guess's mantissa.
-const MANTISSA: u32 = 10;
 
 /// Most tables that are kept, of 64 KiB at most: a calibrated model has nine formats a layer.
 const TABLES_KEPT: usize = 256;
@@ -78,7 +77,7 @@ impl InverseSpec {
             Inverse::Reciprocal => -edge,
             Inverse::Rsqrt => -edge.div_euclid(2),
         };
-        u32::try_from(self.out_fraction as i32 + top - MANTISSA as i32 + 1)
+        u32::try_from(self.out_fraction as i32 + top - self.mantissa as i32 + 1)
             .map_err(|_| Error::Unsupported("an inverse with so few fractional bits"))
     }
 
@@ -87,7 +86,11 @@ impl InverseSpec {
         if width > 128 {
             return Err(Error::Unsupported("an inverse with so many fractional bits"));
         }
-        Ok(Segments { mantissa: MANTISSA, shifts: [self.shift(0)?, self.shift(1)?, self.shift(2)?], width })
+        Ok(Segments {
+            mantissa: self.mantissa,
+            shifts: [self.shift(0)?, self.shift(1)?, self.shift(2)?],
+            width,
+        })
     }
 
     /// Table of segment `g` for arguments of `width` bits.
@@ -103,14 +106,14 @@ impl InverseSpec {
         let drop = bits.saturating_sub(self.index.min(MAX_INDEX_BITS));
         let unit = power_of_two(drop as i32 - self.fraction as i32);
         let scale = power_of_two(self.out_fraction as i32 - segments.shifts[g as usize] as i32);
-        let limit = power_of_two(MANTISSA as i32) - 1.0;
+        let limit = power_of_two(self.mantissa as i32) - 1.0;
         let entry = |i: u32| {
             // Index i stands for values within one unit of i units.
             let x = f64::from(i).max(0.5) * unit;
             let on = g == 0 || x >= power_of_two(self.edge(g));
             let mantissa =
                 if on { (self.function(x) * scale).round_ties_even().min(limit) as u64 } else { 0 };
-            let flag = u64::from(on && g > 0) << MANTISSA;
+            let flag = u64::from(on && g > 0) << self.mantissa;
             (mantissa | flag) << segments.position(g as usize)
         };
         Lookup::new(drop, segments.word_bits(), (0..1 << (bits - drop)).map(entry).collect())
@@ -124,15 +127,15 @@ impl InverseSpec {
 /// # Output
 /// The inverse at `out_fraction` in Z_{2^out_width}.
 /// # Error
-/// With o the octaves of a segment, the first guess errs by less than d = 2^(o + 1 - index) + 2^(o - 11) for the
-/// reciprocal, half the first plus 2^((o + 1) / 2 - 11) for the root (index unit in the lowest octave, mantissa in the highest).
+/// With o the octaves of a segment, the first guess errs by less than d = 2^(o + 1 - index) + 2^(o - mantissa - 1) for
+/// the reciprocal, half the first plus 2^((o + 1) / 2 - mantissa - 1) for the root (index unit in the lowest octave, mantissa in the highest).
 /// A step makes d^2 of d for the reciprocal, 1.5 d^2 for the root, both relative, plus 1 ulp. Outside the range: wrong.
 /// # Protocol
 /// Three tables, one per third of the octaves, of which the last with its flag set wins; beside them x is lifted to
 /// the ring of the Newton step, which is one polynomial of opened values.
 /// # Cost
 /// 3 hops, and 2 more for every Newton step after the first, which takes as many bits as the first and an UpCast
-/// again; per element with one step about 2 (3 * 10 + 2) + 2 (h2 + (h2 - h) + out_width) bits online, h2 the Newton step's ring.
+/// again; per element with one step about 2 (3 mantissa + 2) + 2 (h2 + (h2 - h) + out_width) bits online, h2 the Newton step's ring.
 /// # Security
 /// As lookup, upcast, open_bits, segments, remask and newton.
 /// # Source
@@ -143,7 +146,7 @@ pub(crate) fn inverse<P: Primitives>(
     spec: &InverseSpec,
 ) -> Result<P::Masked<u64>> {
     let segments = spec.segments()?;
-    P::claim(ctx, INVERSE, x, spec.fraction, power_of_two(spec.low), power_of_two(spec.high))?;
+    P::claim(ctx, INVERSE, x, spec.fraction as i32, power_of_two(spec.low), power_of_two(spec.high))?;
     let (wide, guess) = ctx.join(
         ("lift", |ctx| P::upcast::<u64, u128>(ctx, x, segments.width)),
         ("guess", |ctx| {

@@ -13,7 +13,7 @@ use crate::tensor::{Gather, Rows};
 /// # Error
 /// None.
 /// # Protocol
-/// A tree whose nodes take 2 or 4 elements, whichever is faster on the link of the settings. A node compares every pair
+/// A tree whose nodes take 2 elements, or 4 and in one level 2, whichever is faster on the link of the settings. A node compares every pair
 /// at once and selects the winner. Rows climb side by side; a short one is done before the others.
 /// # Cost
 /// [`cost`]: digits + 1 hops a level (ring of at most 7 bits: 2 hops; 8 to 13 bits: 3). A node of 2 has one comparison,
@@ -47,13 +47,21 @@ struct Level {
 }
 
 impl Level {
+    /// The next level of a tree of nodes with `ways` elements.
+    ///
+    /// A tree of nodes of 4 has as few levels as it can have, and nodes of 2 in the lowest, where there are most, as soon
+    /// as one level of them does not make it higher.
     fn new(rows: &Rows, ways: usize) -> Self {
-        let size = if rows.longest() >= ways { ways } else { 2 };
+        let longest = rows.longest();
+        let above =
+            ways.pow(longest.next_power_of_two().trailing_zeros().div_ceil(ways.ilog2()).saturating_sub(1));
+        let size = if longest <= 2 * above { 2 } else { ways };
         let parts = rows.lengths().iter().map(|&n| match n {
             0 | 1 => (0, n),
-            // A short row's only node repeats its last element.
-            _ if n < size => (1, 0),
-            _ => (n / size, n % size),
+            // What a node of 2 has left over waits for the next level; larger nodes share elements instead, for the next
+            // level must not be longer. A short row's only node repeats its last element.
+            _ if size == 2 => (n / 2, n % 2),
+            _ => (n.div_ceil(size), 0),
         });
         Self { size, parts: parts.collect() }
     }

@@ -1,6 +1,6 @@
 use super::inverse::{Inverse, InverseSpec, inverse};
 use super::truncate::truncate;
-use super::{Format, log2_ceil};
+use super::{Format, Fractional, log2_ceil};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::mpc::{Bilinear, Share};
@@ -22,7 +22,7 @@ const RSQRT_FRACTION: u32 = 17;
 const HIGHEST: i32 = 22;
 /// Fractional bits that the smallest square must have left.
 const LEAST: i32 = 8;
-/// Ring of a quotient, where rows and result are in smaller ones.
+/// Ring of lengths and means of rows in smaller ones.
 const WIDE: u32 = 48;
 /// The ring in which everything stays if rows and result are there.
 const WHOLE: u32 = 64;
@@ -86,6 +86,7 @@ impl Squares {
             out_fraction: self.root_fraction(),
             out_width: ring,
             index: 13,
+            mantissa: 10,
             steps: 1 + OCTAVES.iter().filter(|&&most| self.high - self.low > most).count() as u32,
         };
         inverse(ctx, x, &spec)
@@ -110,151 +111,184 @@ fn column<P: Primitives>(x: &P::Masked<u64>) -> Result<P::Masked<u64>> {
     x.restructure(&Reshape(&Shape::new(&dims)))
 }
 
-/// Formats of a standardisation.
+/// Formats of a layer normalisation.
 #[derive(Clone, Copy)]
-struct Statistics {
+struct Formats {
     /// Fractional bits of the rows that statistics are made of.
     fraction: u32,
     /// Ring of the statistics: holds d sum x^2 - (sum x)^2 exactly.
     width: u32,
-    /// Ring of the quotient.
+    /// Ring of centred rows times gains.
+    gained: u32,
+    /// Ring of the quotient before its rescaling.
     ring: u32,
 }
 
-impl Statistics {
+/// Integer bits of centred rows times gains, with the sign and a bit for UpCast.
+const GAINED: u32 = 16;
+/// The same of quotients.
+const QUOTIENT: u32 = 12;
+
+impl Formats {
     /// For rows of `x`, with the range of the step `root` below this one.
-    fn of<P>(ctx: &Ctx<'_, P>, x: &impl Share, out_fraction: u32, out_width: u32) -> Result<(Squares, Self)> {
+    fn of<P>(ctx: &Ctx<'_, P>, x: &impl Share, gain_fraction: u32, out: Format) -> Result<(Squares, Self)> {
         let d = x.shape().last();
         if d == 0 {
             return Err(Error::Unsupported("a normalisation of empty rows"));
         }
         let log_d = log2_ceil(d);
         let squares = Squares::of(ctx, room(log_d))?;
-        let formats = Self::new(&squares, log_d, x.width(), out_fraction, out_width)?;
+        let formats = Self::new(&squares, log_d, x.width(), gain_fraction, out)?;
         Ok((squares, formats))
     }
 
     /// For rows of 2^log_d numbers in Z_{2^k}.
-    fn new(squares: &Squares, log_d: u32, k: u32, out_fraction: u32, out_width: u32) -> Result<Self> {
+    fn new(squares: &Squares, log_d: u32, k: u32, gain_fraction: u32, out: Format) -> Result<Self> {
         let (finest, root) = (FRACTION - squares.coarser, squares.root_fraction());
         // Bits of a variance, and what its sum needs beside the rows' fraction.
         let high = (2 + 2 * log_d).saturating_add_signed(squares.high);
-        let formats = if k == WHOLE && out_width == WHOLE {
+        let formats = if k == WHOLE && out.width == WHOLE {
             // As many fractional bits as the ring holds.
-            let most = WHOLE.saturating_sub(high) / 2;
-            Self { fraction: out_fraction.max(finest).min(most), width: WHOLE, ring: WHOLE }
+            let most =
+                (WHOLE.saturating_sub(high) / 2).min(WHOLE.saturating_sub(GAINED + log_d + gain_fraction));
+            let fraction = out.fraction.max(finest).min(most);
+            Self { fraction, width: WHOLE, gained: WHOLE, ring: WHOLE }
         } else {
-            // Short rows need less, but the centred rows must fill the quotient's ring.
-            let ring = (finest + log_d + root + 8).max(WIDE);
-            Self { fraction: finest, width: (high + 2 * finest).max(ring), ring }
+            let gained = GAINED + finest + log_d + gain_fraction;
+            let ring = QUOTIENT + finest + root;
+            Self { fraction: finest, width: (high + 2 * finest).max(gained).max(ring), gained, ring }
         };
         let fits = formats.width <= WHOLE
             && formats.fraction >= finest
-            && formats.fraction + log_d + root + 8 <= formats.ring
-            && out_fraction <= formats.fraction + log_d + root;
+            && formats.fraction + root + QUOTIENT <= formats.ring
+            && out.fraction <= formats.fraction + root;
         if fits { Ok(formats) } else { Err(Error::Unsupported("a normalisation of rows so long or so fine")) }
     }
 }
 
-/// Rows less their mean, over their standard deviation.
+/// What a layer normalisation does to normalised rows: secret gains and biases, and a public epsilon.
+pub(crate) struct Norm<'a, S> {
+    pub(crate) gain: Fractional<'a, S>,
+    pub(crate) bias: Fractional<'a, S>,
+    pub(crate) epsilon: f64,
+}
+
+/// Layer normalisation: rows less their mean, over their standard deviation, times gains, plus biases.
 ///
 /// # Inputs
 /// `x` [.., d], a sum at `fraction`, with |x| < 2^(k-2-fraction) and row variance in [2^-10, 2^10). Other bounds of the
-/// variance, scaled by (d / 2^ceil(log2 d))^2, come as the range of the step `root` below this one, within [2^-14, 2^10), or [2^(high - 24), 2^high) up to high = 22.
+/// variance, scaled by (d / 2^ceil(log2 d))^2, come as the range of the step `root` below this one, within [2^-14, 2^10), or
+/// [2^(high - 24), 2^high) up to high = 22. Gains and biases [d]; |(x - mean) gain| < 2^14.
 /// # Output
-/// `(x - mean) / sqrt(variance + epsilon)` at `out_fraction` in Z_{2^out_width}; |result| < 64.
+/// `(x - mean) / sqrt(variance + epsilon) gain + bias` at `out.fraction` in Z_{2^out.width}; |result| < 2^10.
 /// # Error
-/// Input rounded to 2^-f, factor relative 2^-9 (measured: 2^-9.8 at worst over the range of variances), plus 1 ulp. f = 12;
-/// with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d). A range above 2^(38 - 2 ceil(log2 d)) costs
-/// half a bit of f per bit; a range of fewer octaves makes the factor finer (see the inverse).
+/// Input rounded to 2^-f and once more times its gain, factor relative 2^-9 (measured: 2^-9.8 at worst over the range of
+/// variances), plus 1 ulp. f = 12; with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d). A range
+/// above 2^(38 - 2 ceil(log2 d)) costs half a bit of f per bit; a range of fewer octaves makes the factor finer (see the
+/// inverse).
 /// # Protocol
-/// Truncate to f fractional bits in a ring that holds d sum x^2 - (sum x)^2 exactly; open that per row, take its
-/// inverse root, multiply with the centred rows d x - sum x. With x and result in Z_{2^64} all this stays there.
+/// Truncate to f fractional bits in a ring that holds d sum x^2 - (sum x)^2 exactly. Side by side: open that per row and
+/// take its inverse root; multiply the centred rows d x - sum x with the gains and truncate. Multiply the two, add the
+/// biases, truncate. With x and result in Z_{2^64} all this stays there.
 /// # Cost
-/// 8 hops: 2 truncation, 1 variance, 3 inverse root (5 over more than 22 octaves, 7 over more than 29), 2 truncation; each truncation 1 if its
-/// ring is no larger than what dropping bits leaves.
+/// 8 hops: 2 truncation, 1 variance, 3 inverse root (5 over more than 22 octaves, 7 over more than 29; the gains hide
+/// behind them), 2 truncation; each truncation 1 if its ring is no larger than what dropping bits leaves.
 /// # Security
 /// As the protocols it is made of.
 /// # Source
 /// Specification of this project.
-pub(crate) fn standardize<P: Primitives, W: RingWord, T: RingWord>(
+pub(crate) fn layer_norm<P: Primitives, W: RingWord, G: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
-    x: &P::Additive<W>,
-    fraction: u32,
-    epsilon: f64,
-    out_fraction: u32,
-    out_width: u32,
+    x: Fractional<'_, P::Additive<W>>,
+    norm: Norm<'_, P::Masked<G>>,
+    out: Format,
 ) -> Result<P::Masked<T>> {
-    let (squares, formats) = Statistics::of(ctx, x, out_fraction, out_width)?;
+    let Fractional { share: x, fraction } = x;
+    let (squares, formats) = Formats::of(ctx, x, norm.gain.fraction, out)?;
     let f = formats.fraction;
     let x = if fraction < f { P::mul_public_additive(x, 1 << (f - fraction))? } else { x.clone() };
     let x = truncate(&ctx.step("widen")?, &x, fraction.saturating_sub(f), formats.width)?;
-    quotient(ctx, &x, &squares, formats, epsilon, Format { fraction: out_fraction, width: out_width })
+    normal(ctx, &x, &squares, formats, norm, out)
 }
 
-/// [`standardize`] of rows that are masked already, which need not be opened again where they have the statistics' scale and
-/// no more bits than these.
+/// [`layer_norm`] of rows that are masked already, which need not be opened again where they have the statistics' scale
+/// and no more bits than these.
 ///
 /// # Inputs
-/// As [`standardize`].
+/// As [`layer_norm`].
 /// # Error
-/// That of [`standardize`]; where rows are taken as they are, they are not rounded.
+/// That of [`layer_norm`]; where rows are taken as they are, they are not rounded.
 /// # Cost
-/// That of [`standardize`] for a sum in the same ring; where rows are taken as they are, one hop and 2 k bits online per
+/// That of [`layer_norm`] for a sum in the same ring; where rows are taken as they are, one hop and 2 k bits online per
 /// element less.
 /// # Security
 /// As the protocols it is made of. A masked row serves several of them; each has its own dealt numbers.
 /// # Source
 /// Specification of this project.
-pub(crate) fn standardize_tensor<P: Primitives, W: RingWord, T: RingWord>(
+pub(crate) fn layer_norm_tensor<P: Primitives, W: RingWord, G: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
-    x: &P::Masked<W>,
-    fraction: u32,
-    epsilon: f64,
+    x: Fractional<'_, P::Masked<W>>,
+    norm: Norm<'_, P::Masked<G>>,
     out: Format,
 ) -> Result<P::Masked<T>> {
-    let (squares, formats) = Statistics::of(ctx, x, out.fraction, out.width)?;
-    if fraction != formats.fraction || x.width() >= formats.width {
-        let sum = P::additive(ctx, x)?;
-        return standardize(ctx, &sum, fraction, epsilon, out.fraction, out.width);
+    let (squares, formats) = Formats::of(ctx, x.share, norm.gain.fraction, out)?;
+    if x.fraction != formats.fraction || x.share.width() >= formats.width {
+        let sum = P::additive(ctx, x.share)?;
+        return layer_norm(ctx, Fractional { share: &sum, fraction: x.fraction }, norm, out);
     }
-    let x = P::upcast(&ctx.step("widen")?.step("lift")?, x, formats.width)?;
-    quotient(ctx, &x, &squares, formats, epsilon, out)
+    let x = P::upcast(&ctx.step("widen")?.step("lift")?, x.share, formats.width)?;
+    normal(ctx, &x, &squares, formats, norm, out)
 }
 
-/// The rest of a standardisation, of rows in the ring of their statistics.
-fn quotient<P: Primitives, T: RingWord>(
+/// The rest of a layer normalisation, of rows in the ring of their statistics.
+fn normal<P: Primitives, G: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
     x: &P::Masked<u64>,
     squares: &Squares,
-    formats: Statistics,
-    epsilon: f64,
+    formats: Formats,
+    norm: Norm<'_, P::Masked<G>>,
     out: Format,
 ) -> Result<P::Masked<T>> {
     let d = x.shape().last();
     let (f, log_d) = (formats.fraction, log2_ceil(d));
     let sum = x.restructure(&SumLast)?;
-    let dot = P::product(&ctx.step("squares")?, Bilinear::RowDot, x, x)?;
-    let square = P::product(&ctx.step("mean")?, Bilinear::Elementwise, &sum, &sum)?;
-    let variance =
-        P::add_additive(&P::mul_public_additive(&dot, d as i64)?, &P::mul_public_additive(&square, -1)?)?;
-    // In units of 2^-2f / d^2.
-    let epsilon = (epsilon * power_of_two(2 * f as i32) * (d * d) as f64).round_ties_even() as i64;
-    let variance = P::add_public_additive(ctx, &variance, epsilon)?;
-    let drop = 2 * log_d + 2 * f - squares.fraction();
-    let variance = P::remask(&ctx.step("variance")?, &P::shrink(ctx, &variance, drop)?)?;
-    let root = squares.inverse_root(&ctx.step("root")?, &variance, formats.ring)?;
-
-    // d x - sum, times 2^ceil(log2 d) / (d sigma).
-    let centred = P::sub(&P::mul_public(x, d as i64)?, &column::<P>(&sum)?)?;
-    let centred = P::reduce::<u64, u64>(&centred, formats.ring)?;
-    let z = P::product(&ctx.step("scale")?, Bilinear::Elementwise, &centred, &column::<P>(&root)?)?;
-    truncate(&ctx.step("rescale")?, &z, f + log_d + squares.root_fraction() - out.fraction, out.width)
+    let (root, y) = ctx.join(
+        ("root", |ctx| {
+            let dot = P::product(&ctx.step("squares")?, Bilinear::RowDot, x, x)?;
+            let square = P::product(&ctx.step("mean")?, Bilinear::Elementwise, &sum, &sum)?;
+            let (dot, square) =
+                (P::mul_public_additive(&dot, d as i64)?, P::mul_public_additive(&square, -1)?);
+            let variance = P::add_additive(&dot, &square)?;
+            // In units of 2^-2f / d^2.
+            let epsilon =
+                (norm.epsilon * power_of_two(2 * f as i32) * (d * d) as f64).round_ties_even() as i64;
+            let variance = P::add_public_additive(ctx, &variance, epsilon)?;
+            let drop = 2 * log_d + 2 * f - squares.fraction();
+            let variance = P::remask(&ctx.step("variance")?, &P::shrink(ctx, &variance, drop)?)?;
+            squares.inverse_root(ctx, &variance, formats.ring)
+        }),
+        ("gain", |ctx| {
+            // d x - sum, times 2^ceil(log2 d) / d.
+            let centred = P::sub(&P::mul_public(x, d as i64)?, &column::<P>(&sum)?)?;
+            let centred: P::Masked<u64> = P::reduce(&centred, formats.gained)?;
+            let gain = in_ring::<P, G>(&ctx.step("lift")?, norm.gain.share, formats.gained)?;
+            let z = P::product(&ctx.step("product")?, Bilinear::Elementwise, &centred, &gain)?;
+            truncate::<P, u64, u64>(&ctx.step("rescale")?, &z, log_d + norm.gain.fraction, formats.ring)
+        }),
+    )?;
+    let z = P::product(&ctx.step("scale")?, Bilinear::Elementwise, &y, &column::<P>(&root)?)?;
+    let fraction = f + squares.root_fraction();
+    let Some(up) = fraction.checked_sub(norm.bias.fraction).filter(|&up| up < formats.ring) else {
+        return Err(Error::Unsupported("a bias finer than the normalised rows that it is added to"));
+    };
+    let bias = in_ring::<P, G>(&ctx.step("bias")?, norm.bias.share, formats.ring - up)?;
+    let bias = P::additive(ctx, &P::shift_up::<u64, u64>(&bias, up)?)?;
+    truncate(&ctx.step("rescale")?, &P::add_additive(&z, &bias)?, fraction - out.fraction, out.width)
 }
 
-/// `x` in a ring for statistics: lifted to 48 bits where its own is smaller.
-fn widen<P: Primitives, W: RingWord>(ctx: &Ctx<'_, P>, x: &P::Masked<W>) -> Result<P::Masked<u64>> {
-    if x.width() < WIDE { P::upcast(&ctx.step("widen")?, x, WIDE) } else { P::reduce(x, x.width()) }
+/// `x` in a ring of `k` bits: lifted if its own is smaller.
+fn in_ring<P: Primitives, W: RingWord>(ctx: &Ctx<'_, P>, x: &P::Masked<W>, k: u32) -> Result<P::Masked<u64>> {
+    if x.width() < k { P::upcast(ctx, x, k) } else { P::reduce(x, k) }
 }
 
 /// Rows scaled to Euclidean length 1.
@@ -290,7 +324,7 @@ pub(crate) fn normalize<P: Primitives, W: RingWord, T: RingWord>(
     if fraction > finest || ring > WHOLE {
         return Err(Error::Unsupported("normalising rows of this format"));
     }
-    let x = widen::<P, W>(ctx, x)?;
+    let x = in_ring::<P, W>(&ctx.step("widen")?, x, ring)?;
     let squares = P::product(&ctx.step("squares")?, Bilinear::RowDot, &x, &x)?;
     let (up, down) =
         (range.fraction().saturating_sub(2 * fraction), (2 * fraction).saturating_sub(range.fraction()));
@@ -332,7 +366,7 @@ pub(crate) fn mean_rows<P: Primitives, W: RingWord, T: RingWord>(
         .restructure(&Permute(&[1, 0]))?
         .restructure(&SumLast)?
         .restructure(&Reshape(&Shape::new(&[1, d])))?;
-    let sum = widen::<P, W>(ctx, &sum)?;
+    let sum = in_ring::<P, W>(&ctx.step("widen")?, &sum, x.width().max(WIDE))?;
     let inverse = (65536.0 / n as f64).round_ties_even() as i64;
     let mean = P::mul_public_additive(&P::additive(ctx, &sum)?, inverse)?;
     truncate(&ctx.step("rescale")?, &mean, drop, out_width)

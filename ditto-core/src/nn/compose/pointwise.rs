@@ -18,7 +18,7 @@ use crate::tensor::{Reshape, Slice};
 /// Quad: 1 ulp, and what an ulp of x makes. PUMA's GeLU: 3 ulp of its polynomials. The others: 2^-8, or 2 ulp where
 /// that is more.
 /// # Cost
-/// Quad 4 hops, PUMA's GeLU 10; the others as [`pointwise`].
+/// Quad 2 hops (4 in a ring of 64 bits), PUMA's GeLU 10; the others as [`pointwise`].
 /// # Security
 /// As the protocols it is made of.
 /// # Source
@@ -44,18 +44,22 @@ pub(crate) fn activation<P: Primitives, W: RingWord, T: RingWord>(
     quad(ctx, x, drop, out_fraction, out_width)
 }
 
-/// `0.125 x^2 + 0.25 x + 0.5 = ((x + 1)^2 + 3) / 8`.
+/// `0.125 x^2 + 0.25 x + 0.5 = (x^2 + 2 x + 4) / 8`.
 ///
 /// # Inputs
-/// A sum; |x + 1| < 2^((k-2)/2 - fraction) in the result's ring.
+/// A sum; |x| < 2^(k-2-drop-fraction), and |x + 1| < 2^((k2+2)/2 - fraction/2) for results in Z_{2^k2}. In a ring of 64
+/// bits |x + 1| < 2^(31-fraction).
 /// # Error
 /// x rounded by less than 1 ulp, the result by less than 1 ulp more.
+/// # Protocol
+/// Open x under a mask; the polynomial is local from there; truncate. A ring of 64 bits has no larger one: there x is
+/// truncated to it, squared, and truncated again.
 /// # Cost
-/// 4 hops: two truncations; 3 if the first drops nothing and keeps the ring.
+/// 2 hops, from k - drop opened bits; 4 in a ring of 64 bits (3 if nothing is dropped).
 /// # Security
-/// As product and truncation.
+/// As remask and the polynomial, or product and truncation.
 /// # Source
-/// Ditto, section 3 (Quad); MPCFormer.
+/// Ditto, section 3 (Quad); MPCFormer. One opening for sum and polynomial: specification of this project.
 fn quad<P: Primitives, W: RingWord, T: RingWord>(
     ctx: &Ctx<'_, P>,
     x: &P::Additive<W>,
@@ -63,6 +67,15 @@ fn quad<P: Primitives, W: RingWord, T: RingWord>(
     fraction: u32,
     width: u32,
 ) -> Result<P::Masked<T>> {
+    let wide = width + fraction + 3;
+    if wide <= 64 && drop + 2 <= x.width() && x.width() - drop + 1 < wide {
+        let x = if drop == 0 { x.clone() } else { P::shrink(ctx, x, drop)? };
+        let x = P::remask(&ctx.step("input")?, &x)?;
+        let z = P::quadratic(&ctx.step("polynomial")?, &x, 2 << fraction, wide)?;
+        let z = P::add_public_additive(ctx, &z, 4 << (2 * fraction))?;
+        let z = P::reduce_additive::<u64, T>(&P::shrink(ctx, &z, fraction + 3)?, width)?;
+        return P::remask(&ctx.step("rescale")?, &z);
+    }
     let x: P::Masked<T> = truncate(&ctx.step("input")?, x, drop, width)?;
     let x = add_scalar::<P, T>(&x, 1 << fraction)?;
     let square = P::product(&ctx.step("square")?, Bilinear::Elementwise, &x, &x)?;
@@ -141,7 +154,7 @@ pub(crate) fn apply_plan<P: Primitives, W: RingWord, T: RingWord>(
     let x = P::remask(&ctx.step("open")?, &P::reduce_additive::<W, u32>(&x, plan.open)?)?;
     let unit = power_of_two(-(plan.input as i32));
     let ends = [plan.range[0], plan.range[1] + 1].map(|end| end as f64 * unit);
-    P::claim(ctx, POINTWISE, &x, plan.input, ends[0], ends[1])?;
+    P::claim(ctx, POINTWISE, &x, plan.input as i32, ends[0], ends[1])?;
     // For arguments in the range the plan was checked: its rings hold whatever comes of them.
     ctx.holds_by_construction();
     let (drop, up) = (plan.scale - plan.fraction, out_fraction - plan.fraction);

@@ -58,6 +58,7 @@ pub(super) const PAGES: &[Page] = &[
     Page { name: "series", rows: series },
     Page { name: "segments", rows: segments },
     Page { name: "newton", rows: newton },
+    Page { name: "polynomial", rows: polynomial },
     Page { name: "truncate", rows: truncation },
     Page { name: "maximum", rows: maximum },
     Page { name: "argmax", rows: argmaxima },
@@ -280,15 +281,22 @@ fn lookup() -> Vec<Row> {
 }
 
 fn exp() -> Vec<Row> {
-    let of = |log_range: u32, out_fraction: u32| {
-        let spec = ExpSpec { fraction: 12, log_range, out_fraction, out_width: out_fraction + 3 };
-        let (range, width) = (1 << log_range, spec.out_width);
-        row(format!("f = 12, R = {range}, p = {out_fraction}, w = {width}"), ELEMENT, |ctx| {
-            let x = secret::<u32>(&[N], spec.argument());
-            Meter::exp(ctx, &spec, &x, &secret(&[N], 1))
+    let of = |log_range: u32, out_fraction: u32, out_width: u32, by_bit: bool| {
+        let spec = ExpSpec { fraction: 12, log_range, out_fraction, out_width };
+        let bit = if by_bit { ", times a bit" } else { "" };
+        let name = format!("f = 12, R = {}, p = {out_fraction}, w = {out_width}{bit}", 1 << log_range);
+        row(name, ELEMENT, |ctx| {
+            let (x, zero) = (secret::<u32>(&[N], spec.argument()), secret(&[N], 1));
+            Meter::exp(ctx, &spec, &x, by_bit.then_some(&zero))
         })
     };
-    vec![of(3, 14), of(4, 12), of(4, 14).typical()]
+    vec![
+        of(4, 14, 17, true),
+        of(4, 14, 39, true),
+        of(5, 14, 37, false),
+        of(6, 16, 39, false).typical(),
+        of(7, 21, 44, false),
+    ]
 }
 
 fn series() -> Vec<Row> {
@@ -320,6 +328,15 @@ fn newton() -> Vec<Row> {
         })
     };
     vec![of(2, 64), of(2, 81).typical(), of(3, 105)]
+}
+
+fn polynomial() -> Vec<Row> {
+    let of = |(h, k)| {
+        row(format!("{} to {}", ring(h), ring(k)), ELEMENT, |ctx| {
+            Meter::quadratic(ctx, &secret::<u64>(&[N], h), 0, k)
+        })
+    };
+    vec![of((21, 45)), of((24, 43)).typical(), of((32, 64))]
 }
 
 fn truncation() -> Vec<Row> {
@@ -401,6 +418,7 @@ fn inverses() -> Vec<Row> {
         out_fraction: 19,
         out_width: 48,
         index: 11,
+        mantissa: 10,
         steps: 1,
     };
     let root = InverseSpec {
@@ -411,6 +429,7 @@ fn inverses() -> Vec<Row> {
         out_fraction: 17,
         out_width: 48,
         index: 13,
+        mantissa: 10,
         steps: 1,
     };
     vec![
@@ -420,18 +439,21 @@ fn inverses() -> Vec<Row> {
 }
 
 fn softmax_attend() -> Vec<Row> {
-    let of = |(name, link), n: usize| {
-        let parameters = format!("{n} keys, 64 values each, {name}");
-        row_on(link, parameters, (ROWS, "row"), |ctx| {
+    let of = |kind: nn::Softmax, n: usize| {
+        let log_spread = if let nn::Softmax::ExactWithin(log) = kind { log } else { 8 };
+        let parameters = format!("{n} keys within {}, 64 values each", 1 << log_spread);
+        row(parameters, (ROWS, "row"), |ctx| {
             let scores = tensor::<Fx<32, 20>>(&[12, 128, n]);
             let values = tensor::<Fx<48, 10>>(&[12, n, 64]);
-            let out: Result<Tensor<Meter, Fx<32, 10>>> =
-                nn::softmax_attend(ctx, nn::Softmax::Exact, &scores, &values);
+            let out: Result<Tensor<Meter, Fx<32, 10>>> = nn::softmax_attend(ctx, kind, &scores, &values);
             out
         })
     };
-    let (bytes, wan) = (("fewest bytes", Link::NONE), ("WAN", Link::WAN));
-    vec![of(bytes, 32), of(bytes, 128).typical(), of(wan, 128), of(bytes, 512), of(wan, 512)]
+    let within = nn::Softmax::ExactWithin;
+    let kinds = [128].map(|n| [(within(5), n), (within(6), n), (within(7), n), (nn::Softmax::Exact, n)]);
+    let lengths = [32, 512].map(|n| [(within(7), n), (nn::Softmax::Exact, n)]);
+    let rows = kinds.concat().into_iter().chain(lengths.concat()).map(|(kind, n)| of(kind, n));
+    rows.enumerate().map(|(i, row)| Row { typical: i == 2, ..row }).collect()
 }
 
 /// A softmax in the one ring of scores and values with twice `F` and `F` fractional bits.

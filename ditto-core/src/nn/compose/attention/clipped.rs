@@ -77,7 +77,7 @@ pub(super) fn clipped<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     // The clip sees to the exponential's range; its results are below 1.
     exp.holds_by_construction();
     lift.holds_by_construction();
-    let e = P::exp(&exp, &spec, &add_scalar::<P, u32>(&x, -margin)?, &far)?;
+    let e = P::exp(&exp, &spec, &add_scalar::<P, u32>(&x, -margin)?, Some(&far))?;
     let e = P::remask(&ctx.step("exp/remask")?, &e)?;
     let e: P::Masked<u64> = P::upcast(&lift, &e, k)?;
 

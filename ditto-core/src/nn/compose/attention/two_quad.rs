@@ -51,6 +51,7 @@ pub(super) fn two_quad<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
         high: (log_n + LOG_WEIGHT) as i32,
         out_fraction: PRECISION + LOG_WEIGHT + log_n,
         out_width: k,
+        mantissa: 10,
         index: 11,
         // Rows of many lengths have sums of many octaves, which leaves a first guess fewer bits.
         steps: if log_n > log_shortest { 3 } else { 2 },
