@@ -15,7 +15,7 @@ use crate::kernel::packed_len;
 ///
 /// Bytes are payload, packed: a message of n elements of k bits has `ceil(n k / 8)` bytes. `online` counts what P0
 /// and P1 send each other, both directions together, and what P2 sends them in the lookup of a private embedding;
-/// `offline` what the helper P2 sends to P1 otherwise.
+/// `offline` what the helper P2 sends to the two otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cost {
     /// Bytes between the evaluators, both directions.
@@ -34,7 +34,7 @@ impl Cost {
         Self { online: 2 * packed_len(n, k) as u64, hops: 1, ..Self::default() }
     }
 
-    /// The helper sends `n` elements of `k` bits to P1.
+    /// The helper sends `n` elements of `k` bits to an evaluator.
     pub fn deal(n: usize, k: u32) -> Self {
         Self { offline: packed_len(n, k) as u64, ..Self::default() }
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::net::Peer;
 use crate::settings::{Settings, StepScale};
 
 /// The ordered list of a program's steps, and the settings that they follow.
@@ -18,6 +19,8 @@ pub struct StepTable {
     settings: Arc<Settings>,
     names: Vec<String>,
     index: HashMap<String, u32>,
+    /// For each step, the evaluator that receives what is dealt in it; P1 where this is too short.
+    receivers: Vec<Peer>,
 }
 
 impl StepTable {
@@ -34,6 +37,41 @@ impl StepTable {
     /// The settings of the program.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// The evaluator to which the helper sends what it deals in a step; the other draws its share.
+    pub fn receiver(&self, step: u32) -> Peer {
+        self.receivers.get(step as usize).copied().unwrap_or(Peer::P1)
+    }
+
+    /// Chooses the receivers of what is dealt, so that both links of the helper carry the same: one step after the other,
+    /// the evaluator that has less so far, and P1 of equals. `dealt` are bytes by step.
+    #[must_use]
+    pub(crate) fn balanced(self, dealt: impl IntoIterator<Item = (u32, u64)>) -> Self {
+        let mut bytes = vec![0; self.names.len()];
+        for (step, more) in dealt {
+            bytes[step as usize] += more;
+        }
+        let mut so_far = [0, 0];
+        let receivers = bytes.iter().map(|bytes| {
+            let far = usize::from(so_far[1] <= so_far[0]);
+            so_far[far] += bytes;
+            [Peer::P0, Peer::P1][far]
+        });
+        Self { receivers: receivers.collect(), ..self }
+    }
+
+    /// The same program with P0 in the place of P1 for all that is dealt.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub(crate) fn mirrored(&self) -> Self {
+        let other = |step| if self.receiver(step) == Peer::P1 { Peer::P0 } else { Peer::P1 };
+        Self {
+            settings: self.settings.clone(),
+            names: self.names.clone(),
+            index: self.index.clone(),
+            receivers: (0..self.names.len() as u32).map(other).collect(),
+        }
     }
 
     fn insert(&mut self, path: &str) -> Result<u32> {
@@ -100,10 +138,8 @@ impl Steps {
 /// Independent number streams of one step.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Next block of the generator shared by P0 and P2.
-    pub(crate) prg0: AtomicU64,
-    /// Next block of the generator shared by P1 and P2.
-    pub(crate) prg1: AtomicU64,
+    /// Next blocks of the generators that P2 shares with P0 and with P1.
+    pub(crate) prg: [AtomicU64; 2],
     /// Next message between the evaluators.
     pub(crate) online: AtomicU32,
     /// Next message from the helper.
@@ -188,6 +224,15 @@ impl<'e, E> Ctx<'e, E> {
     /// Index of this step in the step table.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// The evaluator to which the helper sends what it deals in this step: see [`StepTable::receiver`].
+    pub(crate) fn receiver(&self) -> Peer {
+        match self.steps {
+            // Whoever records has nothing dealt.
+            Steps::Record { .. } => Peer::P1,
+            Steps::Follow { table, .. } => table.receiver(self.id),
+        }
     }
 
     /// Narrows to a sub-step. Each name may be used once in a scope.
@@ -347,6 +392,22 @@ mod tests {
             a.step("x").expect("first time");
             assert!(matches!(a.step("x"), Err(Error::StepReused(p)) if p == "a/x"));
         }
+    }
+
+    #[test]
+    fn what_is_dealt_goes_to_both_evaluators() {
+        let mut table = StepTable::default();
+        for i in 0..6 {
+            table.insert(&format!("{i}")).expect("new");
+        }
+        // Steps may deal several times, or nothing.
+        let table = table.balanced([(0, 3), (1, 5), (0, 4), (3, 1), (4, 9), (5, 2)]);
+        let far: Vec<_> = (0..7).map(|i| table.receiver(i)).collect();
+        use Peer::{P0, P1};
+        // 7 to P1, 5 to P0, nothing, 1 to P0, 9 to P0, 2 to P1; a step that is not there.
+        assert_eq!(far, [P1, P0, P0, P0, P0, P1, P1]);
+        let mirrored = table.mirrored();
+        assert!((0..6).all(|i| mirrored.receiver(i) != table.receiver(i)));
     }
 
     #[test]

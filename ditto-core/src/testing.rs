@@ -153,6 +153,8 @@ pub struct Generators {
     pub pair: Box<dyn Fn(usize) -> Prg + Sync>,
     /// The generator of the inputs' masks l0 (0) and l1 (1).
     pub input: Box<dyn Fn(usize) -> Prg + Sync>,
+    /// Whether P0 and P1 change places in all that is dealt: who draws a share, and who receives one.
+    pub mirrored: bool,
 }
 
 impl Generators {
@@ -164,7 +166,7 @@ impl Generators {
             key[8] = which as u8;
             Prg::new(&Seed::new(key))
         };
-        Self { pair: Box::new(move |i| prg(1, i)), input: Box::new(move |i| prg(2, i)) }
+        Self { pair: Box::new(move |i| prg(1, i)), input: Box::new(move |i| prg(2, i)), mirrored: false }
     }
 
     /// A script: streams 0 and 2 are what P0 draws from, 1 and 3 what P1 draws from.
@@ -173,6 +175,7 @@ impl Generators {
         Self {
             pair: Box::new(move |i| Prg::scripted(i as u8, pairs.clone())),
             input: Box::new(move |i| Prg::scripted(2 + i as u8, inputs.clone())),
+            mirrored: false,
         }
     }
 }
@@ -266,24 +269,31 @@ pub(crate) fn run_with<C: Parties>(
             with.push(b);
         }
     }
-    let (a, b) = pair(Peer::P0, Peer::P1, deadline());
-    let (helper, from_helper) = pair(Peer::P2, Peer::P1, deadline());
-    let ends = [a, b, helper, from_helper].map(|end| Arc::new(Watched::new(end)));
+    let watched = |(x, y)| [x, y].map(|end| Arc::new(Watched::new(end)));
+    let ends = watched(pair(Peer::P0, Peer::P1, deadline()));
+    let [[to0, from_helper0], [to1, from_helper1]] =
+        [Peer::P0, Peer::P1].map(|peer| watched(pair(Peer::P2, peer, deadline())));
+    let from_helper = [from_helper0, from_helper1];
     let stores = [0, 1].map(|_| Arc::new(Store::new(usize::MAX, Duration::from_secs(20))));
+    let evaluator = |role: Role| {
+        let (i, prg) = (role.index(), (generators.pair)(role.index()));
+        Roles::Evaluator { role, prg, helper: from_helper[i].clone(), store: stores[i].clone() }
+    };
     let roles = [
-        Roles::P0 { prg: (generators.pair)(0), store: stores[0].clone() },
-        Roles::P1 { prg: (generators.pair)(1), helper: ends[3].clone(), store: stores[1].clone() },
-        Roles::P2 { prg0: (generators.pair)(0), prg1: (generators.pair)(1), link: ends[2].clone() },
+        evaluator(Role::P0),
+        evaluator(Role::P1),
+        Roles::Helper { prgs: [0, 1].map(|i| (generators.pair)(i)), links: [to0.clone(), to1.clone()] },
     ];
+    let table = if generators.mirrored { Arc::new(metered.steps.mirrored()) } else { metered.steps };
     let offline = |roles: Roles| {
         let engine = Preprocess::new(roles, 1);
-        let (steps, i) = (Steps::follow(metered.steps.clone()), engine.role().index());
+        let (steps, i) = (Steps::follow(table.clone()), engine.role().index());
         case.offline(&Ctx::root(&engine, &steps), &masks[i], &matrices[i][0])
     };
     let online = |role: Role| {
         let i = role.index();
         let engine = Evaluator::new(role, 1, ends[i].clone(), stores[i].clone());
-        let steps = Steps::follow(metered.steps.clone());
+        let steps = Steps::follow(table.clone());
         let x = x.iter().map(|x| Masked::from_mask(&x.masks[i], x.masked.clone()));
         let x = x.collect::<Result<Vec<_>>>()?;
         let ctx = Ctx::root(&engine, &steps);
@@ -307,27 +317,32 @@ pub(crate) fn run_with<C: Parties>(
     if y0.2 != y1.2 {
         return Err(Error::Transcript);
     }
-    let sent = |i: usize| ends[i].stats().snapshot().sent.total.bytes;
+    let sent = |end: &Arc<Watched<_>>| end.stats().snapshot().sent.total.bytes;
+    let both = |ends: [&Arc<Watched<_>>; 2]| ends.map(sent).iter().sum::<u64>();
     let hops = y0.1.max(y1.1);
     let (x0, x1) = (y0.0.output_part(Role::P0)?, y1.0.output_part(Role::P1)?);
     let k = y0.0.width();
     let values = x0.iter().zip(&x1).map(|(a, b)| a.wrapping_sub(b).low(k).signed(k.min(64))).collect();
-    let dealt = ends[3].stats().snapshot().received.total.bytes;
     let outcome = Outcome {
         shape: y0.0.shape().clone(),
         k,
         values,
-        counted: Cost { online: sent(0) + sent(1), offline: sent(2), hops, multiply_adds: 0 },
+        counted: Cost {
+            online: both([&ends[0], &ends[1]]),
+            offline: both([&to0, &to1]),
+            hops,
+            multiply_adds: 0,
+        },
         metered: metered.total,
-        to_helper: sent(3),
+        to_helper: both([&from_helper[0], &from_helper[1]]),
     };
-    debug_assert_eq!(dealt, outcome.counted.offline);
     let told: Vec<_> =
         inputs.iter().chain(weights).zip(&all).map(|(i, s)| pack(s.masked.data(), i.k)).collect();
-    let view = |from: &[usize]| {
-        View(told.iter().cloned().chain(from.iter().flat_map(|&i| ends[i].received())).collect())
+    let view = |i: usize| {
+        let received = from_helper[i].received().into_iter().chain(ends[i].received());
+        View(told.iter().cloned().chain(received).collect())
     };
-    Ok((outcome, [view(&[0]), view(&[3, 1])]))
+    Ok((outcome, [view(0), view(1)]))
 }
 
 /// Runs a case in simulation.

@@ -17,6 +17,8 @@ pub struct Estimate {
     pub operations: Vec<Operation>,
     /// Sum of all, with hops along the longest chain.
     pub cost: Cost,
+    /// Of what the helper deals, the bytes to P0 and to P1.
+    pub dealt: [u64; 2],
     /// Seconds that this process took to read the program again.
     pub reading: f64,
     /// Whether the request continues a text.
@@ -42,9 +44,9 @@ impl Estimate {
                 let (mut state, mut again) = (before()?, before()?);
                 let (operations, cost) = next_operations(model, &mut state, self.0)?;
                 let started = Instant::now();
-                next_program(model, &mut again, self.0)?;
+                let (program, ..) = next_program(model, &mut again, self.0)?;
                 let reading = started.elapsed().as_secs_f64();
-                Ok(Estimate { operations, cost, reading, continues: self.0.past > 0 })
+                Ok(Estimate { operations, cost, dealt: program.dealt(), reading, continues: self.0.past > 0 })
             }
         }
         model.with_model(Read(request))

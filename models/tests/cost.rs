@@ -116,6 +116,31 @@ fn a_private_lookup_is_counted_metered_and_told() {
 }
 
 #[test]
+fn both_links_of_the_helper_carry_the_same() {
+    let [bert, gpt2] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    fs::write(bert.path().join("config.json"), r#"{ "model_type": "bert", "hidden_size": 768,
+        "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 30522,
+        "max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "hidden_act": "gelu" }"#).unwrap();
+    fs::write(
+        gpt2.path().join("config.json"),
+        r#"{ "model_type": "gpt2", "n_embd": 768, "n_layer": 12,
+        "n_head": 12, "n_positions": 1024, "vocab_size": 50257, "layer_norm_epsilon": 1e-5 }"#,
+    )
+    .unwrap();
+    for (dir, tokens) in [(&bert, 128), (&gpt2, 32), (&gpt2, 1)] {
+        for plan in [Plan::Ditto, Plan::Accurate] {
+            let told = estimate(dir.path(), plan, Link::NONE, tokens);
+            let [to0, to1] = told.dealt;
+            assert_eq!(to0 + to1, told.cost.offline);
+            assert!(
+                to0.abs_diff(to1) as f64 <= 0.02 * told.cost.offline as f64,
+                "{plan} {tokens}: {to0} {to1}"
+            );
+        }
+    }
+}
+
+#[test]
 fn work_goes_with_cost() {
     for dir in checkpoints() {
         for plan in Plan::ALL {
@@ -129,7 +154,7 @@ fn work_goes_with_cost() {
             for o in inner {
                 let wire = [&o.work.helper, &o.work.prepare[1], &o.work.online].map(|l| l[Kind::Wire]);
                 assert_eq!(wire, [o.cost.offline, o.cost.offline, o.cost.online], "{}", o.step);
-                assert_eq!(o.work.prepare[0][Kind::Wire], 0, "{}: P0 receives nothing", o.step);
+                assert_eq!(o.work.prepare[0][Kind::Wire], 0, "{}: who draws receives nothing", o.step);
                 // Elements are multiplied in passes, matrices by kernels.
                 let kernels = [Kind::Multiply32, Kind::Multiply52, Kind::Multiply64];
                 let of = |load: &Load| kernels.iter().map(|&k| load[k]).sum::<u64>();

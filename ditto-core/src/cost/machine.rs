@@ -16,12 +16,21 @@ pub struct PhaseSeconds {
 }
 
 impl PhaseSeconds {
-    /// What a network of links like `link` adds to computing, modelled: preprocessing has the helper's link to itself, the
+    /// What a network adds to computing, modelled, if each pair of parties has a link like `link`: the helper sends each
+    /// evaluator half of what it deals ([`StepTable::receiver`](crate::ctx::StepTable::receiver)), at once, and the
     /// evaluators' bytes go both ways at once.
     pub fn on(link: &Link, cost: &Cost) -> Self {
         Self {
-            preprocess: link.modelled_seconds(1, [cost.offline, 0]),
+            preprocess: link.modelled_seconds(1, [cost.offline.div_ceil(2), 0]),
             online: link.modelled_seconds(u64::from(cost.hops), [cost.online / 2, cost.online / 2]),
+        }
+    }
+
+    /// The same if all that is sent goes through one pipe like `link`.
+    pub fn on_shared(link: &Link, cost: &Cost) -> Self {
+        Self {
+            preprocess: link.modelled_seconds(1, [cost.offline, 0]),
+            online: link.modelled_seconds(u64::from(cost.hops), [cost.online, 0]),
         }
     }
 
@@ -167,13 +176,20 @@ impl Machine {
     pub fn effort(&self, work: &Work) -> f64 {
         let [online, assist] =
             [&work.online, &work.assist].map(|load| self.core_seconds(load, |_| true).total());
-        self.efforts(work).iter().sum::<f64>() + online + assist
+        let [helper, prepare, _] = self.efforts(work);
+        helper + 2.0 * (prepare + online) + assist
     }
 
-    /// Core seconds of P2, P0 and P1 before the input, and of an evaluator after it.
-    pub fn efforts(&self, work: &Work) -> [f64; 4] {
-        let Work { helper, prepare: [p0, p1], online, .. } = work;
-        [helper, p0, p1, online].map(|load| self.core_seconds(load, |_| true).total())
+    /// Core seconds of P2 and of an evaluator before the input, and of an evaluator after it.
+    pub fn efforts(&self, work: &Work) -> [f64; 3] {
+        let of = |load| self.core_seconds(load, |_| true).total();
+        [of(&work.helper), self.preparing(work, |_| true).total(), of(&work.online)]
+    }
+
+    /// Core seconds of an evaluator before the input: half of what both do, for they change places.
+    fn preparing(&self, work: &Work, of: impl Fn(Kind) -> bool + Copy) -> Core {
+        let [near, far] = work.prepare.map(|load| self.core_seconds(&load, of));
+        Core { serial: (near.serial + far.serial) / 2.0, parallel: (near.parallel + far.parallel) / 2.0 }
     }
 
     /// How many times longer than alone three processes take that do the same at once.
@@ -184,8 +200,9 @@ impl Machine {
     /// Time of some kinds of computing alone, with all three parties on this machine.
     fn computing(&self, work: &Work, of: impl Fn(Kind) -> bool + Copy) -> PhaseSeconds {
         let cores = self.cores as f64;
-        let Work { helper, prepare: [p0, p1], online, assist } = work;
-        let parties = [helper, p0, p1].map(|load| self.core_seconds(load, of));
+        let Work { helper, online, assist, .. } = work;
+        let evaluator = self.preparing(work, of);
+        let parties = [self.core_seconds(helper, of), evaluator, evaluator];
         // All work at once, and nobody is done before the slowest.
         let shared = parties.iter().map(Core::total).sum::<f64>() / cores;
         let slowest = parties.iter().map(|p| p.serial + p.parallel / cores);
@@ -200,7 +217,7 @@ impl Machine {
 
     /// What the first request of a process takes longer than the next, if it has this work.
     ///
-    /// The evaluators keep what P0 draws, and as much that P1 draws or receives, for the online phase. Later requests find
+    /// The evaluators keep what they draw and receive for the online phase: each as much as one draws that receives nothing. Later requests find
     /// the memory that this one gives back; it finds what loading the weights has left, a masked value and a mask of each.
     pub fn first(&self, work: &Work) -> PhaseSeconds {
         let prepare = &work.prepare[0];
@@ -319,8 +336,9 @@ mod tests {
     fn networks_add_latency_and_transfer() {
         let cost = Cost { online: 100_000_000, offline: 50_000_000, hops: 10, multiply_adds: 0 };
         assert_eq!(PhaseSeconds::on(&Link::NONE, &cost), PhaseSeconds::default());
-        let wan = PhaseSeconds::on(&Link::WAN, &cost);
-        assert!((wan.preprocess - 1.02).abs() < 1e-9 && (wan.online - 1.2).abs() < 1e-9, "{wan:?}");
+        let [wan, shared] = [PhaseSeconds::on, PhaseSeconds::on_shared].map(|on| on(&Link::WAN, &cost));
+        assert!((wan.preprocess - 0.52).abs() < 1e-9 && (wan.online - 1.2).abs() < 1e-9, "{wan:?}");
+        assert!((shared.preprocess - 1.02).abs() < 1e-9 && (shared.online - 2.2).abs() < 1e-9, "{shared:?}");
     }
 
     #[test]

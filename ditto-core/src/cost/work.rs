@@ -134,7 +134,8 @@ impl Add for Load {
 pub struct Work {
     /// P2, dealing.
     pub helper: Load,
-    /// P0 and P1, preparing.
+    /// The evaluators, preparing: the one that draws its share of what is dealt in a step, and the one that receives it.
+    /// They change places from step to step, so each has about half of both.
     pub prepare: [Load; 2],
     /// Each of P0 and P1, once the input is there.
     pub online: Load,
@@ -149,7 +150,7 @@ impl Work {
         Self { helper: draw + draw, prepare: [draw; 2], ..Self::default() }
     }
 
-    /// The helper deals `n` numbers of `k` bits: P0's share is drawn, P1's sent.
+    /// The helper deals `n` numbers of `k` bits: one evaluator's share is drawn, the other's sent.
     pub(crate) fn deal<W: Word>(n: usize, k: u32) -> Self {
         let draw = Load::draw::<W>(n);
         let message = Load::message::<W>(n, k);

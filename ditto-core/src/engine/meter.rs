@@ -8,6 +8,7 @@ use crate::cost::{Cost, Work};
 use crate::ctx::{Ctx, StepTable, Steps};
 use crate::error::{Error, Result};
 use crate::mpc::{self, Bilinear, Dealt, ExpSpec, Lookup, Segments, SeriesSpec, Share, Signs};
+use crate::net::Peer;
 use crate::primitives::{Primitives, RingWord};
 use crate::ring::Word;
 use crate::settings::Settings;
@@ -59,11 +60,21 @@ impl Meter {
         let tables = meter.tables.into_inner().unwrap_or_else(PoisonError::into_inner).finalize().into();
         let charges = meter.charges.into_inner().unwrap_or_else(PoisonError::into_inner);
         let sum = charges.iter().fold(Cost::default(), |sum, c| sum + c.cost);
-        Ok(Program { steps: Arc::new(steps.take_table()), charges, total: Cost { hops, ..sum }, tables })
+        let table = steps.take_table().balanced(charges.iter().map(|c| (c.step, c.cost.offline)));
+        Ok(Program { steps: Arc::new(table), charges, total: Cost { hops, ..sum }, tables })
     }
 }
 
 impl Program {
+    /// Bytes that the helper sends to P0 and to P1 before the input is there.
+    pub fn dealt(&self) -> [u64; 2] {
+        let to = |peer| {
+            let charges = self.charges.iter().filter(|c| self.steps.receiver(c.step) == peer);
+            charges.map(|c| c.cost.offline).sum()
+        };
+        [Peer::P0, Peer::P1].map(to)
+    }
+
     /// Digest of the ordered steps and their costs, of the settings and public tables, and of `public`: whatever else the parties
     /// must agree on (the model's configuration, the plan, shapes).
     pub fn digest(&self, public: &[&[u8]]) -> [u8; 32] {
@@ -72,7 +83,7 @@ impl Program {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        field(b"ditto program 1");
+        field(b"ditto program 2");
         field(&self.tables);
         field(format!("{:?}", self.steps.settings()).as_bytes());
         public.iter().for_each(|p| field(p));

@@ -178,7 +178,7 @@ impl Ctx<'_, Simulate> {
     /// Uniform numbers below 2^bits, one per element.
     fn coins(&self, n: usize, bits: u32) -> Vec<u64> {
         let blocks = Prg::blocks(8 * n);
-        let counter = self.counters().prg0.fetch_add(blocks, Ordering::Relaxed);
+        let counter = self.counters().prg[0].fetch_add(blocks, Ordering::Relaxed);
         self.engine().coins.words(self.id(), counter, n, bits)
     }
 

@@ -9,7 +9,7 @@ use super::store::{Store, Stored};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::kernel::{pack, packed_len, unpack};
-use crate::net::{Address, Channel, Message};
+use crate::net::{Address, Channel, Message, Peer};
 use crate::prg::Prg;
 use crate::ring::Word;
 use crate::tensor::{Array, Elem, Shape};
@@ -18,15 +18,10 @@ use crate::tensor::{Array, Elem, Shape};
 // There is one per batch.
 #[allow(clippy::large_enum_variant)]
 pub enum Roles {
-    /// Derives its half of everything dealt from the generator it shares with P2.
-    P0 {
-        /// Shared with P2.
-        prg: Prg,
-        /// Where prepared material goes.
-        store: Arc<Store>,
-    },
-    /// Receives its half of everything dealt.
-    P1 {
+    /// P0 or P1: draws or receives its share of what is dealt.
+    Evaluator {
+        /// Which of the two.
+        role: Role,
         /// Shared with P2.
         prg: Prg,
         /// From P2.
@@ -34,14 +29,12 @@ pub enum Roles {
         /// Where prepared material goes.
         store: Arc<Store>,
     },
-    /// Knows all masks and deals.
-    P2 {
-        /// Shared with P0.
-        prg0: Prg,
-        /// Shared with P1.
-        prg1: Prg,
-        /// To P1.
-        link: Arc<dyn Channel>,
+    /// P2: knows all masks and deals.
+    Helper {
+        /// Shared with P0 and with P1.
+        prgs: [Prg; 2],
+        /// To P0 and to P1.
+        links: [Arc<dyn Channel>; 2],
     },
 }
 
@@ -74,9 +67,8 @@ impl Preprocess {
     /// Which party this is.
     pub fn role(&self) -> Role {
         match self.roles {
-            Roles::P0 { .. } => Role::P0,
-            Roles::P1 { .. } => Role::P1,
-            Roles::P2 { .. } => Role::P2,
+            Roles::Evaluator { role, .. } => role,
+            Roles::Helper { .. } => Role::P2,
         }
     }
 }
@@ -87,18 +79,26 @@ impl Ctx<'_, Preprocess> {
         self.engine().role()
     }
 
+    /// `n` numbers below 2^k that an evaluator and P2 have in common; `None` at the other evaluator.
+    fn draw<W: Word>(&self, with: Role, n: usize, k: u32) -> Option<Vec<W>> {
+        let prg = match &self.engine().roles {
+            Roles::Evaluator { role, prg, .. } if *role == with => prg,
+            Roles::Evaluator { .. } => return None,
+            Roles::Helper { prgs, .. } => prgs.get(with.index())?,
+        };
+        let blocks = Prg::blocks(n * size_of::<W>());
+        let counter = self.counters().prg.get(with.index())?;
+        Some(prg.words(self.id(), counter.fetch_add(blocks, Ordering::Relaxed), n, k))
+    }
+
     /// `n` numbers below 2^k that P0 and P2 have in common; `None` at P1.
     pub(in crate::mpc) fn draw0<W: Word>(&self, n: usize, k: u32) -> Option<Vec<W>> {
-        let (Roles::P0 { prg, .. } | Roles::P2 { prg0: prg, .. }) = &self.engine().roles else { return None };
-        let blocks = Prg::blocks(n * size_of::<W>());
-        Some(prg.words(self.id(), self.counters().prg0.fetch_add(blocks, Ordering::Relaxed), n, k))
+        self.draw(Role::P0, n, k)
     }
 
     /// `n` numbers below 2^k that P1 and P2 have in common; `None` at P0.
     pub(in crate::mpc) fn draw1<W: Word>(&self, n: usize, k: u32) -> Option<Vec<W>> {
-        let (Roles::P1 { prg, .. } | Roles::P2 { prg1: prg, .. }) = &self.engine().roles else { return None };
-        let blocks = Prg::blocks(n * size_of::<W>());
-        Some(prg.words(self.id(), self.counters().prg1.fetch_add(blocks, Ordering::Relaxed), n, k))
+        self.draw(Role::P1, n, k)
     }
 
     /// Fresh masks for a value in Z_{2^k}: no bytes.
@@ -112,14 +112,15 @@ impl Ctx<'_, Preprocess> {
 
     /// P2 shares numbers below 2^k additively between P0 and P1; returns this evaluator's share, `None` at P2.
     ///
-    /// P0's share is drawn, P1's is sent: n k bits. `values` is read at P2 only.
+    /// The share of the step's near evaluator is drawn, that of the far one is sent: n k bits. `values` is read at P2
+    /// only.
     pub(in crate::mpc) fn deal<W: Stored>(
         &self,
         n: usize,
         k: u32,
         values: Option<Vec<W>>,
     ) -> Result<Option<Arc<Vec<W>>>> {
-        self.share_out(n, k, values, |v, s| v.wrapping_sub(&s).low(k))
+        Ok(self.own(self.deal_parts(n, k, values)?))
     }
 
     /// The same under XOR.
@@ -129,7 +130,35 @@ impl Ctx<'_, Preprocess> {
         k: u32,
         values: Option<Vec<W>>,
     ) -> Result<Option<Arc<Vec<W>>>> {
-        self.share_out(n, k, values, |v, s| v ^ s)
+        Ok(self
+            .own(self.share_out(n, k, values, |v, s| v.iter_mut().zip(s).for_each(|(v, &s)| *v = *v ^ s))?))
+    }
+
+    /// [`Self::deal`] with what each party knows: P0's share and P1's.
+    pub(in crate::mpc) fn deal_parts<W: Stored>(
+        &self,
+        n: usize,
+        k: u32,
+        values: Option<Vec<W>>,
+    ) -> Result<[Option<Vec<W>>; 2]> {
+        self.share_out(n, k, values, |v, s| {
+            v.iter_mut().zip(s).for_each(|(v, s)| *v = v.wrapping_sub(s).low(k))
+        })
+    }
+
+    /// An evaluator's own part of two.
+    fn own<W>(&self, [p0, p1]: [Option<Vec<W>>; 2]) -> Option<Arc<Vec<W>>> {
+        match self.role() {
+            Role::P0 => p0.map(Arc::new),
+            Role::P1 => p1.map(Arc::new),
+            Role::P2 => None,
+        }
+    }
+
+    /// The evaluators of this step: the near one draws its share of what is dealt, the far one receives its own. They
+    /// alternate, so that the helper's two links carry the same.
+    fn sides(&self) -> (Role, Role) {
+        if self.receiver() == Peer::P0 { (Role::P1, Role::P0) } else { (Role::P0, Role::P1) }
     }
 
     fn share_out<W: Stored>(
@@ -137,22 +166,26 @@ impl Ctx<'_, Preprocess> {
         n: usize,
         k: u32,
         values: Option<Vec<W>>,
-        other_half: impl Fn(W, W) -> W + Sync,
-    ) -> Result<Option<Arc<Vec<W>>>> {
-        match &self.engine().roles {
-            Roles::P0 { .. } => Ok(self.draw0(n, k).map(Arc::new)),
-            Roles::P1 { .. } => self.receive(n, k).map(|v| Some(Arc::new(v))),
-            Roles::P2 { .. } => {
-                let (Some(mut v), Some(s)) = (values, self.draw0::<W>(n, k)) else {
+        minus: impl FnOnce(&mut [W], &[W]),
+    ) -> Result<[Option<Vec<W>>; 2]> {
+        let (near, far) = self.sides();
+        let drawn = self.draw::<W>(near, n, k);
+        let rest = match &self.engine().roles {
+            Roles::Evaluator { role, helper, .. } if *role == far => Some(self.receive(&**helper, n, k)?),
+            Roles::Evaluator { .. } => None,
+            Roles::Helper { links, .. } => {
+                let (Some(mut v), Some(s)) = (values, &drawn) else {
                     return Err(Error::Internal("the helper has nothing to deal"));
                 };
-                for (v, &s) in v.iter_mut().zip(&s) {
-                    *v = other_half(*v, s);
-                }
-                self.send_to_p1(&v, k)?;
-                Ok(None)
+                minus(&mut v, s);
+                let address = self.offline_address();
+                // Uniform to the far evaluator, which lacks what was drawn.
+                let message = Message { address, depth: 0, payload: pack(&v, k) };
+                links[far.index()].send_credited(message).map_err(|e| self.net_error(e))?;
+                Some(v)
             }
-        }
+        };
+        Ok(if near == Role::P0 { [drawn, rest] } else { [rest, drawn] })
     }
 
     /// [`Self::deal`] of numbers too wide for a word, in [`Preprocess::columns`] of words, low bits first.
@@ -162,41 +195,27 @@ impl Ctx<'_, Preprocess> {
         k: u32,
         values: Option<Vec<Vec<u64>>>,
     ) -> Result<Vec<Option<Arc<Vec<u64>>>>> {
-        let widths: Vec<u32> = Preprocess::columns(k).collect();
-        let Some(mut values) = values else {
-            let half = |&bits: &u32| self.deal(n, bits, None);
-            return widths.iter().map(half).collect();
-        };
-        let drawn: Option<Vec<Vec<u64>>> = widths.iter().map(|&bits| self.draw0(n, bits)).collect();
-        let Some(drawn) = drawn.filter(|drawn| drawn.len() == values.len()) else {
-            return Err(Error::Internal("the helper has nothing to deal"));
+        let widths = Preprocess::columns(k);
+        let mut values = match values {
+            Some(columns) if columns.len() == widths.len() => columns.into_iter().map(Some).collect(),
+            Some(_) => return Err(Error::Internal("wide numbers in other columns than theirs")),
+            None => vec![None; widths.len()],
         };
         let mut borrows = vec![false; n];
-        for ((column, drawn), &bits) in values.iter_mut().zip(&drawn).zip(&widths) {
-            for ((v, &s), borrow) in column.iter_mut().zip(drawn).zip(&mut borrows) {
-                let (rest, over) = v.overflowing_sub(s);
-                let (rest, again) = rest.overflowing_sub(u64::from(*borrow));
-                (*v, *borrow) = (rest.low(bits), over || again);
-            }
-            self.send_to_p1(column, bits)?;
-        }
-        Ok(vec![None; widths.len()])
+        let column = |(column, bits): (&mut Option<Vec<u64>>, u32)| {
+            let minus = |values: &mut [u64], drawn: &[u64]| {
+                for ((v, &s), borrow) in values.iter_mut().zip(drawn).zip(&mut borrows) {
+                    let (rest, over) = v.overflowing_sub(s);
+                    let (rest, again) = rest.overflowing_sub(u64::from(*borrow));
+                    (*v, *borrow) = (rest.low(bits), over || again);
+                }
+            };
+            Ok(self.own(self.share_out(n, bits, column.take(), minus)?))
+        };
+        values.iter_mut().zip(widths).map(column).collect()
     }
 
-    /// P2 sends n numbers below 2^k to P1 as they are: only numbers that are uniform to P1 may travel this way.
-    pub(in crate::mpc) fn send_to_p1<W: Word>(&self, values: &[W], k: u32) -> Result<()> {
-        let Roles::P2 { link, .. } = &self.engine().roles else {
-            return Err(Error::Internal("only the helper deals"));
-        };
-        let message = Message { address: self.offline_address(), depth: 0, payload: pack(values, k) };
-        link.send_credited(message).map_err(|e| self.net_error(e))
-    }
-
-    /// What P2 sent with [`Self::send_to_p1`].
-    pub(in crate::mpc) fn receive<W: Word>(&self, n: usize, k: u32) -> Result<Vec<W>> {
-        let Roles::P1 { helper, .. } = &self.engine().roles else {
-            return Err(Error::Internal("only P1 receives from the helper"));
-        };
+    fn receive<W: Word>(&self, helper: &dyn Channel, n: usize, k: u32) -> Result<Vec<W>> {
         let got = helper.recv(self.offline_address(), packed_len(n, k)).map_err(|e| self.net_error(e))?;
         unpack(&got.payload, n, k).ok_or_else(|| Error::Preprocessing {
             step: self.path().to_owned(),
@@ -206,7 +225,7 @@ impl Ctx<'_, Preprocess> {
 
     /// Leaves words for this step's online phase, in order; nothing at P2.
     pub(in crate::mpc) fn keep<W: Stored>(&self, words: Option<Arc<Vec<W>>>) -> Result<()> {
-        let (Roles::P0 { store, .. } | Roles::P1 { store, .. }) = &self.engine().roles else { return Ok(()) };
+        let Roles::Evaluator { store, .. } = &self.engine().roles else { return Ok(()) };
         match words {
             Some(words) => W::put(store, self.id(), words),
             None => Err(Error::Internal("an evaluator has nothing to keep")),

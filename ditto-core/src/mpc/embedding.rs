@@ -211,7 +211,7 @@ pub(crate) fn online<W: RingWord>(
 impl Ctx<'_, Preprocess> {
     /// Where the evaluators await the helper's message of this step's online phase. Nothing may be dealt in the step.
     fn assist_address(&self) -> Address {
-        debug_assert!(matches!(self.engine().roles(), Roles::P2 { .. }));
+        debug_assert!(matches!(self.engine().roles(), Roles::Helper { .. }));
         debug_assert_eq!(self.counters().offline.load(Ordering::Relaxed), 0);
         Address::new(self.engine().batch(), self.id(), 0)
     }

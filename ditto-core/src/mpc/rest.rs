@@ -4,16 +4,13 @@
 //! parts, a number between -2^d and 2^d. The evaluators know the low part of m; P2 shares the low part of lambda
 //! between them, as the masks of a masked sharing in a ring of any width.
 
-use std::sync::Arc;
-
 use super::dealer::Preprocess;
 use super::online::Evaluator;
-use super::role::Role;
 use super::share::{Mask, Masked};
 use super::store::Stored;
 use crate::cost::{Cost, Work};
 use crate::ctx::Ctx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ring::{Word, cast};
 use crate::tensor::{Array, Elem};
 
@@ -34,23 +31,13 @@ pub(crate) fn offline<W: Stored + Elem, V: Stored + Elem>(
     k: u32,
 ) -> Result<Mask<V>> {
     let n = x.shape.len();
-    let wrap = |v: Vec<V>| Array::new(x.shape.clone(), v).map(Some);
-    let (l0, l1) = match ctx.role() {
-        Role::P0 => (ctx.draw0::<V>(n, k), None),
-        Role::P1 => (None, Some(ctx.receive::<V>(n, k)?)),
-        Role::P2 => {
-            let (Some(lambda), Some(l0)) = (x.lambda(), ctx.draw0::<V>(n, k)) else {
-                return Err(Error::Internal("the helper has nothing to deal"));
-            };
-            let low = lambda.data().iter().map(|l| cast::<W, V>(l.low(drop)));
-            let l1: Vec<V> = low.zip(&l0).map(|(v, l0)| v.wrapping_sub(l0).low(k)).collect();
-            ctx.send_to_p1(&l1, k)?;
-            (Some(l0), Some(l1))
-        }
-    };
-    let (l0, l1) = (l0.map_or(Ok(None), wrap)?, l1.map_or(Ok(None), wrap)?);
+    let low =
+        x.lambda().map(|lambda| lambda.data().iter().map(|l| cast::<W, V>(l.low(drop)).low(k)).collect());
+    let wrap = |v: Option<Vec<V>>| v.map(|v| Array::new(x.shape.clone(), v)).transpose();
+    let [l0, l1] = ctx.deal_parts::<V>(n, k, low)?;
+    let (l0, l1) = (wrap(l0)?, wrap(l1)?);
     let out = Mask { k, shape: x.shape.clone(), l0, l1 };
-    ctx.keep(out.own().map(Array::arc).map(|own: Arc<Vec<V>>| own))?;
+    ctx.keep_mask(&out)?;
     Ok(out)
 }
 

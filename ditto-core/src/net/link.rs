@@ -42,7 +42,7 @@ impl Link {
         latency + transfer
     }
 
-    /// The *modelled* time that a program of this cost spends on the network: the helper's link carries the
+    /// The *modelled* time that a program of this cost spends on the network: the helper's two links carry the
     /// preprocessing, then the evaluators' link both ways the rest.
     pub fn seconds(&self, cost: &Cost) -> f64 {
         PhaseSeconds::on(self, cost).total()

@@ -60,7 +60,7 @@ enum Source<W> {
 pub struct Report {
     /// To the other evaluator and the client; of P2 its part in a lookup, to both evaluators.
     pub online_bytes: u64,
-    /// Preprocessing, to P1.
+    /// Preprocessing, to both evaluators.
     pub offline_bytes: u64,
     /// Longest chain of dependent messages between the evaluators.
     pub hops: u32,
@@ -262,16 +262,15 @@ impl Party {
 
     fn preprocess_engine(&self, batch: u64, digest: &[u8; 32], store: &Arc<Store>) -> Result<Preprocess> {
         let roles = match self.role {
-            Role::P0 => Roles::P0 { prg: self.prg(Role::P2, batch, digest)?, store: store.clone() },
-            Role::P1 => Roles::P1 {
+            Role::P0 | Role::P1 => Roles::Evaluator {
+                role: self.role,
                 prg: self.prg(Role::P2, batch, digest)?,
                 helper: self.peer(Role::P2)?.clone(),
                 store: store.clone(),
             },
-            Role::P2 => Roles::P2 {
-                prg0: self.prg(Role::P0, batch, digest)?,
-                prg1: self.prg(Role::P1, batch, digest)?,
-                link: self.peer(Role::P1)?.clone(),
+            Role::P2 => Roles::Helper {
+                prgs: [self.prg(Role::P0, batch, digest)?, self.prg(Role::P1, batch, digest)?],
+                links: [self.peer(Role::P0)?.clone(), self.peer(Role::P1)?.clone()],
             },
         };
         Ok(Preprocess::new(roles, batch))

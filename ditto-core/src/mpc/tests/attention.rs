@@ -31,7 +31,7 @@ case!(Softmax[] { kind: Kind, f: u32, vf: u32, out: u32 }: u64 => u32, |c, ctx, 
 });
 
 /// The maximum of `outer` times these rows, by the tree that is taken where there is no network.
-fn tree(outer: usize, rows: &Rows, k: u32) -> Cost {
+fn tree_cost(outer: usize, rows: &Rows, k: u32) -> Cost {
     let costs = WAYS.map(|ways| cost(outer, rows, k, ways));
     costs[Link::NONE.fastest(&costs)]
 }
@@ -170,7 +170,7 @@ fn one_ring_error(case: &OneRing, [q, n, d]: [usize; 3], scores: &[i64], values:
     let inputs = [Input::shaped(64, &[q, n], scores.to_vec()), Input::shaped(64, &[n, d], values.to_vec())];
     let unit = f64::from(case.out.fraction).exp2();
     let out = check(case, &inputs, (near * unit) as i64);
-    let maximum = tree(q, &Rows::whole(n), 64).hops;
+    let maximum = tree_cost(q, &Rows::whole(n), 64).hops;
     assert_eq!(out.counted.hops, if case.kind == Kind::TwoQuad { 10 } else { maximum + 11 });
     let want = clear(case, [q, n, d], scores, values);
     let error = |(y, w): (&i64, &f32)| (*y as f64 / unit - f64::from(*w)).abs();
@@ -278,7 +278,7 @@ fn what_softmax_costs_in_one_ring() {
         (cost.online * 8 / 128, cost.offline * 8 / 128, cost.hops)
     };
     // Scores, nodes of the maximum, the row, its one output: the tables of the documentation.
-    let tree = tree(128, &Rows::whole(128), 64);
+    let tree = tree_cost(128, &Rows::whole(128), 64);
     let [online, offline] = [tree.online, tree.offline].map(|bytes| bytes * 8 / 128);
     let clipped = [128 * 326 + online + 468 + 256, 128 * 689 + offline + 13_894 + 202];
     assert_eq!(cost(Kind::Clipped, 18), (clipped[0], clipped[1], tree.hops + 11));
@@ -295,7 +295,7 @@ fn what_softmax_costs_in_one_ring() {
     ] {
         let exact = Softmax::new(kind, 20, 10, 10);
         let cost = counted(&exact, &inputs, &[], 1).counted;
-        let tree = tree(128, &Rows::whole(128), coarse);
+        let tree = tree_cost(128, &Rows::whole(128), coarse);
         let clip = if kind == Kind::Exact { [10, 30] } else { [0, 0] };
         let beside = [
             cost.online - tree.online - 128 * 128 * (2 * opened + 2 * width + clip[0]) / 8,
@@ -338,7 +338,7 @@ fn causal_rows_are_as_those_of_their_own() {
                 _ => {
                     let case = OneRing::new(kind, f, 16, Format { fraction: 16, width: 64 });
                     let hops = match kind {
-                        Kind::Clipped => tree(h, &Rows::causal(past, q), 64).hops + 11,
+                        Kind::Clipped => tree_cost(h, &Rows::causal(past, q), 64).hops + 11,
                         _ if q > 1 && log_n > ((past + 1) as u32).next_power_of_two().trailing_zeros() => 12,
                         _ => 10,
                     };

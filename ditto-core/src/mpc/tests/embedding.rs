@@ -99,12 +99,13 @@ fn run<W: RingWord>(lookups: &Lookups<W>, generators: &Generators, key_seed: u8)
         let ctx = Ctx::root(&engine, &steps).step("lookup").expect("a step");
         embedding::offline::<W>(&ctx, &shape, k).expect("prepares")
     };
-    offline(Roles::P0 { prg: (generators.pair)(0), store: stores[0].clone() });
-    let helper = from_helper1.clone();
-    offline(Roles::P1 { prg: (generators.pair)(1), helper, store: stores[1].clone() });
-    let (prg0, prg1) = ((generators.pair)(0), (generators.pair)(1));
+    for (role, helper) in [(Role::P0, &from_helper0), (Role::P1, &from_helper1)] {
+        let (i, prg) = (role.index(), (generators.pair)(role.index()));
+        offline(Roles::Evaluator { role, prg, helper: helper.clone(), store: stores[i].clone() });
+    }
     // The helper's masks are there before its keys are.
-    let (_, assist) = offline(Roles::P2 { prg0, prg1, link: to1.clone() });
+    let prgs = [0, 1].map(|i| (generators.pair)(i));
+    let (_, assist) = offline(Roles::Helper { prgs, links: [to0.clone(), to1.clone()] });
     let assist = assist.expect("the helper takes part");
     assist.send([&*to0, &*to1], &part(Role::P2)).expect("sends");
 

@@ -42,18 +42,30 @@ fn by_element(view: &View, elements: usize, told: u64, drawn: u32) -> Vec<u128> 
 }
 
 /// Runs `case` for all secrets (one number per input, in Z_{2^k} for `rings`) and all outcomes of the generators.
-/// Returns whether the views of both evaluators are distributed alike.
+/// Returns whether the views of both evaluators are distributed alike, whichever of them receives what is dealt.
 fn alike<C: Parties>(
     case: &C,
     rings: &[u32],
     secrets: &[Vec<i64>],
     valid: impl Fn(&[i64], i64) -> bool,
 ) -> [bool; 2] {
+    let [near, far] = [false, true].map(|mirrored| alike_in(case, rings, secrets, &valid, mirrored));
+    [0, 1].map(|p| near[p] && far[p])
+}
+
+fn alike_in<C: Parties>(
+    case: &C,
+    rings: &[u32],
+    secrets: &[Vec<i64>],
+    valid: &impl Fn(&[i64], i64) -> bool,
+    mirrored: bool,
+) -> [bool; 2] {
     let run = |elements: usize, value: &dyn Fn(usize, usize) -> i64| {
         let script = Arc::new(Script::new(elements));
         let input = |(j, &k): (usize, &u32)| Input::new(k, (0..elements).map(|i| value(i, j)).collect());
         let inputs: Vec<_> = rings.iter().enumerate().map(input).collect();
-        let (outcome, views) = run_with(case, &inputs, &[], &Generators::scripted(&script)).expect("runs");
+        let generators = Generators { mirrored, ..Generators::scripted(&script) };
+        let (outcome, views) = run_with(case, &inputs, &[], &generators).expect("runs");
         assert_eq!(outcome.to_helper, 0);
         (outcome, views, script)
     };
