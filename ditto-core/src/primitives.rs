@@ -384,7 +384,8 @@ pub trait Primitives: Sized + Sync + 'static {
     /// The number of the last flagged segment of an opened word; see [`Segments`].
     ///
     /// # Cost
-    /// 0 hops; 0 bits online; 7 mantissa + 3 numbers of `spec.width` bits offline.
+    /// 0 hops; 0 bits online; offline 3 numbers of `spec.width` bits and 7 per mantissa bit, without the bits that its place
+    /// shifts out.
     /// # Error
     /// None.
     /// # Security

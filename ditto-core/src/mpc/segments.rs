@@ -48,10 +48,11 @@ impl Segments {
         u128::from((word >> self.position(g)).low(self.mantissa)) << self.shifts[g]
     }
 
-    /// Every product of mask bits that is dealt, as bit positions, in the order in which it is read.
-    fn monomials(&self) -> Vec<Vec<u32>> {
+    /// Every product of mask bits that is dealt, in the order in which it is read.
+    fn monomials(&self) -> Vec<Monomial> {
         let flags = [vec![], vec![self.flag(1)], vec![self.flag(2)], vec![self.flag(1), self.flag(2)]];
-        let mut out: Vec<Vec<u32>> = flags[1..].to_vec();
+        let mut out: Vec<_> =
+            flags[1..].iter().map(|flag| Monomial { bits: flag.clone(), width: self.width }).collect();
         for g in 0..3 {
             // Segment 0 meets both flags, segment 1 only flag 2, segment 2 none.
             let subsets: &[&Vec<u32>] = match g {
@@ -61,7 +62,8 @@ impl Segments {
             };
             for j in 0..self.mantissa {
                 for subset in subsets {
-                    out.push(std::iter::once(self.position(g) + j).chain(subset.iter().copied()).collect());
+                    let bits = std::iter::once(self.position(g) + j).chain(subset.iter().copied()).collect();
+                    out.push(Monomial { bits, width: self.width.saturating_sub(self.shifts[g] + j) });
                 }
             }
         }
@@ -69,14 +71,23 @@ impl Segments {
     }
 }
 
+/// A product of mask bits.
+struct Monomial {
+    /// Their positions in the word.
+    bits: Vec<u32>,
+    /// Bits of it that count: in the result it is shifted up.
+    width: u32,
+}
+
 /// Cost for `n` words.
 pub(crate) fn cost(n: usize, spec: &Segments) -> Cost {
-    spec.monomials().iter().map(|_| Cost::deal(n, spec.width)).fold(Cost::default(), Cost::then)
+    spec.monomials().iter().map(|m| Cost::deal(n, m.width)).fold(Cost::default(), Cost::then)
 }
 
 /// What the parties compute for it.
 pub(crate) fn work(n: usize, spec: &Segments) -> Work {
-    let monomial = |_| Work::deal::<u128>(n, spec.width).helper(Kind::Step, 2 * n).online(Kind::Step, 2 * n);
+    let monomial =
+        |m: &Monomial| Work::deal::<u128>(n, m.width).helper(Kind::Step, 2 * n).online(Kind::Step, 2 * n);
     spec.monomials().iter().map(monomial).sum()
 }
 
@@ -86,9 +97,9 @@ pub(crate) fn offline(
     word: &OpenedMask<u64>,
 ) -> Result<Dealt<u128>> {
     for monomial in spec.monomials() {
-        let product = |t: &u64| u128::from(monomial.iter().all(|&p| t.bit(p) == 1));
+        let product = |t: &u64| u128::from(monomial.bits.iter().all(|&p| t.bit(p) == 1)).low(monomial.width);
         let values = word.t.as_ref().map(|t| t.data().iter().map(product).collect());
-        let share = ctx.deal(word.shape.len(), spec.width, values)?;
+        let share = ctx.deal(word.shape.len(), monomial.width, values)?;
         ctx.keep(share)?;
     }
     Ok(Dealt::new(word.shape.clone(), spec.width))

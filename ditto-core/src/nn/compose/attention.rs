@@ -67,6 +67,10 @@ struct Weights<'a, S> {
     sum_width: u32,
     /// The sum of a row is at least 2^low.
     low: i32,
+    /// Fractional bits of the reciprocal of a sum of 1: two more than the result has.
+    precision: u32,
+    /// Index bits of the reciprocal's tables, and bits of its first guess.
+    guess: (u32, u32),
     /// Values are below 2^log_value in magnitude.
     log_value: i32,
     /// Fractional bits of the weighted sum.
@@ -106,11 +110,10 @@ fn attend<P: Primitives, T: RingWord>(
         fraction: weights.fraction,
         low: weights.low,
         high: log_n as i32 + 1,
-        out_fraction: 12 + log_n,
+        out_fraction: weights.precision + log_n,
         out_width: weights.ring,
-        // The wider the range of sums, the finer the tables.
-        index: if weights.low < -3 { 12 } else { 11 },
-        mantissa: if weights.low < -5 { 12 } else { 10 },
+        index: weights.guess.0,
+        mantissa: weights.guess.1,
         steps: 1,
     };
     let (reciprocal, y) = ctx.join(

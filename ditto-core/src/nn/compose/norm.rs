@@ -38,15 +38,22 @@ struct Squares {
     coarser: u32,
     /// Fractional bits that inverse roots gain: half as many as there are octaves above 2^10.
     finer: u32,
+    /// Fractional bits that rows and inverse roots can do without, for a coarse result.
+    spare: u32,
 }
 
+/// Fractional bits of rows beyond those of the result that still tell.
+const BEYOND: u32 = 2;
+
 impl Squares {
-    /// From the range of the step `root` below this one, for rows whose squares' integer and fractional bits have `room`.
-    fn of<P>(ctx: &Ctx<'_, P>, room: u32) -> Result<Self> {
+    /// From the range of the step `root` below this one, for rows whose squares' integer and fractional bits have `room` and
+    /// a result with so many fractional bits.
+    fn of<P>(ctx: &Ctx<'_, P>, room: u32, out_fraction: u32) -> Result<Self> {
         let scale = ctx.scale_of("root");
         let (low, high) = (scale.low.unwrap_or(LOW), scale.range.unwrap_or(HIGH));
         let finer = (high - HIGH).max(0).unsigned_abs().div_ceil(2);
-        let squares = Self { low, high, coarser: Self::coarser(high, room), finer };
+        let spare = FRACTION.saturating_sub(out_fraction + BEYOND);
+        let squares = Self { low, high, coarser: Self::coarser(high, room), finer, spare };
         // A table for each third of the octaves.
         if high > HIGHEST
             || !(3..=OCTAVES[2]).contains(&(high - low))
@@ -69,7 +76,7 @@ impl Squares {
 
     /// Fractional bits of inverse roots.
     fn root_fraction(&self) -> u32 {
-        RSQRT_FRACTION + self.finer
+        RSQRT_FRACTION + self.finer - self.spare
     }
 
     fn inverse_root<P: Primitives>(
@@ -137,14 +144,14 @@ impl Formats {
             return Err(Error::Unsupported("a normalisation of empty rows"));
         }
         let log_d = log2_ceil(d);
-        let squares = Squares::of(ctx, room(log_d))?;
+        let squares = Squares::of(ctx, room(log_d), out.fraction)?;
         let formats = Self::new(&squares, log_d, x.width(), gain_fraction, out)?;
         Ok((squares, formats))
     }
 
     /// For rows of 2^log_d numbers in Z_{2^k}.
     fn new(squares: &Squares, log_d: u32, k: u32, gain_fraction: u32, out: Format) -> Result<Self> {
-        let (finest, root) = (FRACTION - squares.coarser, squares.root_fraction());
+        let (finest, root) = (FRACTION - squares.coarser.max(squares.spare), squares.root_fraction());
         // Bits of a variance, and what its sum needs beside the rows' fraction.
         let high = (2 + 2 * log_d).saturating_add_signed(squares.high);
         let formats = if k == WHOLE && out.width == WHOLE {
@@ -183,7 +190,7 @@ pub(crate) struct Norm<'a, S> {
 /// `(x - mean) / sqrt(variance + epsilon) gain + bias` at `out.fraction` in Z_{2^out.width}; |result| < 2^10.
 /// # Error
 /// Input rounded to 2^-f and once more times its gain, factor relative 2^-9 (measured: 2^-9.8 at worst over the range of
-/// variances), plus 1 ulp. f = 12; with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d). A range
+/// variances), plus 1 ulp. f = 12, or two more than the result has if that is less; with x and result in Z_{2^64} it is the result's F, up to 26 - ceil(log2 d). A range
 /// above 2^(38 - 2 ceil(log2 d)) costs half a bit of f per bit; a range of fewer octaves makes the factor finer (see the
 /// inverse).
 /// # Protocol
@@ -315,7 +322,7 @@ pub(crate) fn normalize<P: Primitives, W: RingWord, T: RingWord>(
     out_width: u32,
 ) -> Result<P::Masked<T>> {
     let ring = x.width().max(WIDE);
-    let range = Squares::of(ctx, WIDE - 2)?;
+    let range = Squares::of(ctx, WIDE - 2, FRACTION)?;
     let (finest, Some(drop)) =
         (FRACTION + (ring - WIDE) / 2, (fraction + range.root_fraction()).checked_sub(out_fraction))
     else {

@@ -365,7 +365,7 @@ fn maximum() -> Vec<Row> {
             row_max::<Meter, u64>(ctx, &secret(&[ROWS, n], k), &Rows::whole(n))
         })
     };
-    let links = [("fewest bytes", Link::NONE), ("LAN", Link::LAN), ("WAN", Link::WAN)];
+    let links = [("no network", Link::NONE), ("LAN", Link::LAN), ("WAN", Link::WAN)];
     let mut rows: Vec<Row> = links.into_iter().map(|link| of(link, 128, 10)).collect();
     rows.extend([of(links[0], 512, 10), of(links[2], 512, 10), of(links[0], 128, 32), of(links[2], 128, 32)]);
     rows.into_iter().enumerate().map(|(i, row)| Row { typical: i == 0, ..row }).collect()
@@ -383,7 +383,7 @@ fn argmaxima() -> Vec<Row> {
             },
         )
     };
-    let links = [("fewest bytes", Link::NONE), ("WAN", Link::WAN)];
+    let links = [("no network", Link::NONE), ("WAN", Link::WAN)];
     vec![of(links[0], 32, 11).typical(), of(links[1], 32, 11), of(links[0], 64, 26)]
 }
 

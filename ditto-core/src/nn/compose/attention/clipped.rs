@@ -88,6 +88,8 @@ pub(super) fn clipped<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
         sum_width: k,
         // The largest is nearly 1.
         low: -1,
+        precision: 12,
+        guess: (11, 10),
         log_value: LOG_VALUE as i32,
         product_fraction: values.fraction,
         ring: k,

@@ -25,22 +25,25 @@ struct Spread {
     width: u32,
     /// The exponential's range, if it is less than the spread: further below the maximum, exponentials are 0.
     clip: Option<u32>,
+    /// Fractional bits of scores: two more than the result's, up to 12.
+    fraction: u32,
 }
 
 impl Spread {
     /// Up to 2^7 the exponential covers the whole spread, and a coarse score has 7 bits: such numbers are compared without a
     /// hop. Beyond, dealing for that range would cost more than cutting it off.
-    fn new(log: u32) -> Self {
+    fn new(log: u32, out_fraction: u32) -> Self {
+        let fraction = SCORE_FRACTION.min(out_fraction + 2);
         if log <= 7 {
-            Self { log, coarse: 6 - log as i32, width: 7, clip: None }
+            Self { log, coarse: 6 - log as i32, width: 7, clip: None, fraction }
         } else {
-            Self { log, coarse: 1, width: log + 2, clip: Some(4) }
+            Self { log, coarse: 1, width: log + 2, clip: Some(4), fraction }
         }
     }
 
     /// Bits of a score that count.
     fn score(&self) -> u32 {
-        SCORE_FRACTION + self.log + 1
+        self.fraction + self.log + 1
     }
 
     /// The largest exponential of a row is above e^-(3 units).
@@ -48,15 +51,25 @@ impl Spread {
         3.0 * power_of_two(-self.coarse) * std::f64::consts::LOG2_E
     }
 
-    /// Fractional bits of exponentials: 11.5 for the largest of a row.
+    /// Fractional bits of exponentials: 11.5 for the largest of a row, or half a bit less than scores have.
     fn exp_fraction(&self) -> u32 {
-        (11.5 + self.bits_below_one()).ceil() as u32
+        (f64::from(self.fraction) - 0.5 + self.bits_below_one()).ceil() as u32
+    }
+
+    /// Index bits of the reciprocal's tables, and bits of its first guess: its range grows as the largest exponential of a
+    /// row may be smaller.
+    fn guess(&self) -> (u32, u32) {
+        match self.log {
+            6 if self.fraction == SCORE_FRACTION => (12, 10),
+            7 => (12, 12),
+            _ => (11, 10),
+        }
     }
 
     /// Formats of exponentials that are multiplied in a ring of `beside` bits more than they have fractional ones.
     fn exponential(&self, beside: u32) -> Option<ExpSpec> {
         let spec = |out_fraction| ExpSpec {
-            fraction: SCORE_FRACTION,
+            fraction: self.fraction,
             log_range: self.clip.unwrap_or(self.log),
             out_fraction,
             out_width: out_fraction + beside,
@@ -71,16 +84,16 @@ impl Spread {
 /// `softmax(scores) values` with the division last.
 ///
 /// # Inputs
-/// `scores`, a sum at fraction `scores_fraction` >= 12, whose entries differ by less than 61/64 of 2^s within a row, s =
+/// `scores`, a sum with at least F = min(12, out.fraction + 2) fractional bits, whose entries differ by less than 61/64 of 2^s within a row, s =
 /// `log_spread` or this step's range (5 to 12), by less than 2^s - 2 for s above 7; `values` [.., n, d] with |v| < 2^v,
 /// v = 6 or the range of the step `values` below this one (-2 to 12).
 /// # Output
 /// [.., q, d] at `out_fraction` in Z_{2^out_width}.
 /// # Error
-/// Scores are rounded to 2^-12, exponentials to 2^-11.5 of the row's largest, the sum's reciprocal to 2^-10 relative for
-/// up to 128 keys, 2^-9 for 512; all rounding is unbiased. For s above 7, exponentials below e^-14 of the maximum are 0.
+/// Scores are rounded to 2^-F, exponentials to 2^-(F - 0.5) of the row's largest, the sum's reciprocal to 2^-10 relative
+/// for up to 128 keys, 2^-9 for 512; all rounding is unbiased. For s above 7, exponentials below e^-14 of the maximum are 0.
 /// # Protocol
-/// Open the scores' low 13 + s bits (differences within a row are all that counts); a coarse maximum of their top 7 bits
+/// Open the scores' low F + 1 + s bits (differences within a row are all that counts); a coarse maximum of their top 7 bits
 /// (s + 2 for s above 7) in a tree; subtract it, so that arguments are below 0; exponentials, for s above 7 set to 0 where
 /// the coarse difference says that the argument is out of the exponential's range; unnormalised exponentials times values;
 /// one reciprocal per row.
@@ -99,11 +112,11 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     out: Format,
 ) -> Result<P::Masked<T>> {
     let Fractional { share: scores, fraction: scores_fraction } = scores;
-    let spread = Spread::new(range(ctx.scale(), log_spread as i32, 5..=12)?.unsigned_abs());
+    let spread = Spread::new(range(ctx.scale(), log_spread as i32, 5..=12)?.unsigned_abs(), out.fraction);
     let log_value = range(ctx.scale_of("values"), LOG_VALUE as i32, -2..=12)?;
     let width = spread.score();
-    let Some(drop) = scores_fraction.checked_sub(SCORE_FRACTION) else {
-        return Err(Error::Unsupported("softmax of scores with fewer than 12 fractional bits"));
+    let Some(drop) = scores_fraction.checked_sub(spread.fraction) else {
+        return Err(Error::Unsupported("softmax of scores with so few fractional bits"));
     };
     if scores.width() < width.saturating_add(drop) {
         return Err(Error::Unsupported("softmax in so small a ring"));
@@ -151,8 +164,8 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
 
     // Fractional bits of a weighted sum: as many more than 16 as exponentials have more than 14.
     let product_fraction = (2 + spec.out_fraction.max(14)).min(spec.out_fraction + values.fraction);
-    // The quotient before its rescaling: the reciprocal has 12 + log_n fractional bits.
-    let ring = (2 + product_fraction + 12 + log_n).saturating_add_signed(log_value);
+    // The quotient before its rescaling: the reciprocal has F + log_n fractional bits.
+    let ring = (2 + product_fraction + spread.fraction + log_n).saturating_add_signed(log_value);
     if ring > WIDEST {
         return Err(Error::Unsupported("softmax over so many keys with such values"));
     }
@@ -164,6 +177,8 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
         fraction: spec.out_fraction,
         sum_width: (spec.out_fraction + log_n + 3).min(spec.out_width),
         low,
+        precision: spread.fraction,
+        guess: spread.guess(),
         log_value,
         product_fraction,
         ring,
