@@ -117,7 +117,7 @@ fn threads(limits: Limits, randomness: Randomness) -> Result<Parties, RunError> 
     let mut running = Vec::new();
     for (role, (links, owner)) in Role::ALL.into_iter().zip(links.parties) {
         let thread = std::thread::Builder::new().name(format!("ditto-{role}"));
-        let body = move || serve(role, links, &owner, limits.time_limit, randomness);
+        let body = move || serve(role, links, &owner, limits.time_limit, randomness, false);
         running.push((role, thread.spawn(body).map_err(|e| failed(role, &e))?));
     }
     Ok(Parties {
