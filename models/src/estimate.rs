@@ -1,10 +1,12 @@
 //! What a request will cost, from sizes alone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ditto_core::Error;
 use ditto_core::cost::{Cost, Machine, PhaseSeconds, Work};
+use ditto_core::ctx::StepTable;
 use ditto_core::net::Link;
 use ditto_core::session::{Operation, SecureModel, next_operations, next_program};
 
@@ -17,6 +19,8 @@ pub struct Estimate {
     pub operations: Vec<Operation>,
     /// Sum of all, with hops along the longest chain.
     pub cost: Cost,
+    /// All steps of the program, those that only hold others included: what a party's trace counts.
+    pub steps: Arc<StepTable>,
     /// Seconds that this process took to read the program again.
     pub reading: f64,
     /// Whether the request continues a text.
@@ -42,9 +46,10 @@ impl Estimate {
                 let (mut state, mut again) = (before()?, before()?);
                 let (operations, cost) = next_operations(model, &mut state, self.0)?;
                 let started = Instant::now();
-                next_program(model, &mut again, self.0)?;
+                let (program, _, _) = next_program(model, &mut again, self.0)?;
                 let reading = started.elapsed().as_secs_f64();
-                Ok(Estimate { operations, cost, reading, continues: self.0.past > 0 })
+                let steps = program.steps;
+                Ok(Estimate { operations, cost, steps, reading, continues: self.0.past > 0 })
             }
         }
         model.with_model(Read(request))

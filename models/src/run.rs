@@ -6,6 +6,7 @@ mod launch;
 mod party;
 mod private;
 mod quantized;
+mod relay;
 mod requests;
 mod session;
 mod task;
