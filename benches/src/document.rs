@@ -80,6 +80,10 @@ pub struct Request {
     pub first_request_seconds: Seconds,
     /// Measured seconds with what a network adds to them: modelled, not measured.
     pub modelled_seconds: Vec<OnNetwork>,
+    /// Median seconds behind relays that delay what parties send each other, as the network would, on the same cores; none
+    /// without a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relayed_seconds: Option<Seconds>,
 }
 
 /// Seconds of the phases.
@@ -173,6 +177,17 @@ impl From<PhaseSeconds> for Seconds {
     }
 }
 
+impl Seconds {
+    fn medians(all: &[PhaseSeconds]) -> Self {
+        let median = |of: fn(&PhaseSeconds) -> f64| median(&all.iter().map(of).collect::<Vec<f64>>());
+        Self {
+            preprocess: median(|s| s.preprocess),
+            online: median(|s| s.online),
+            total: median(PhaseSeconds::total),
+        }
+    }
+}
+
 impl From<Cost> for Sent {
     fn from(Cost { online, offline, hops, multiply_adds }: Cost) -> Self {
         Self { online_bytes: online, offline_bytes: offline, hops, multiply_adds }
@@ -200,11 +215,7 @@ impl Request {
             total: all(PhaseSeconds::total),
             plaintext: plaintext.to_vec(),
         };
-        let seconds = Seconds {
-            preprocess: median(&repetitions.preprocess),
-            online: median(&repetitions.online),
-            total: median(&repetitions.total),
-        };
+        let seconds = Seconds::medians(&stage.seconds);
         let on = |network| {
             let added = Modelled::new(network, &stage.cost);
             let sum = |added: PhaseSeconds| Seconds {
@@ -227,6 +238,7 @@ impl Request {
             repetitions,
             first_request_seconds: stage.first.into(),
             modelled_seconds: NETWORKS.map(on).into(),
+            relayed_seconds: (!stage.relayed.is_empty()).then(|| Seconds::medians(&stage.relayed)),
         }
     }
 

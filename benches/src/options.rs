@@ -202,6 +202,16 @@ impl HowOptions {
         {
             return refuse("plan", &format!("`{plan}` is there twice"));
         }
+        if let Some(file) = &self.chart {
+            // Found now, and not when everything has been measured.
+            if file.extension().is_none_or(|extension| extension != "svg") {
+                return refuse("chart", &format!("{} does not end in .svg", file.display()));
+            }
+            let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+            if dir.is_some_and(|dir| !dir.is_dir()) {
+                return refuse("chart", &format!("{} is in no directory that exists", file.display()));
+            }
+        }
         let task = match self.scaling {
             None if self.ablation => Task::Ablation,
             None => Task::One,
@@ -307,6 +317,8 @@ mod tests {
             ("--points 8", "--scaling"),
             ("--ablation --plan ditto", "--plan"),
             ("--network moon", "moon"),
+            ("--chart chart.png", "chart.png does not end in .svg"),
+            ("--chart nowhere/chart.svg", "no directory"),
             ("--time-limit 0", "--time-limit"),
         ] {
             let error = bert(line).unwrap_err();

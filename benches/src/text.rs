@@ -93,7 +93,9 @@ of the repetitions: preprocessing from asking to the parties being ready, online
 output; reading and agreeing on the program is in preprocessing. Not in them: starting processes, sharing the weights, the
 client's look-up of embeddings, and a first request per session, whose time is told apart. Bytes are payload over all
 senders; online is what is sent once the input is there. Seconds of parts are the evaluator P1's, each moment counted to
-the step entered last. Networks are modelled: latency of every hop, and bytes by bandwidth, added to what was measured.";
+the step entered last. Networks are modelled: latency of every hop, and bytes by bandwidth, added to what was measured.
+\"Behind relays\" is measured: relays in user space, on the same cores, hold back what parties send each other as the
+network named would; client and owner are not behind one.";
 
 /// Runs of one subject, compared.
 pub fn runs(runs: &[Run], reps: usize) -> String {
@@ -152,8 +154,9 @@ fn summary<'a>(runs: &'a [Run], request: impl Fn(&'a Run) -> Option<&'a Request>
         "online alone",
     ]);
     let mut sent = Table::new(["", "online MB", "offline MB", "hops", "G mult-adds"]);
-    let mut networks =
-        Table::new(["in all s, modelled", "none", "LAN", "LAN, one pipe", "WAN", "WAN, one pipe"]);
+    let relayed = runs.iter().filter_map(&request).any(|request| request.relayed_seconds.is_some());
+    let headings = ["in all s, modelled", "none", "LAN", "LAN, one pipe", "WAN", "WAN, one pipe"];
+    let mut networks = Table::new(headings.into_iter().chain(relayed.then_some("behind relays, measured")));
     for run in runs {
         let Some(request) = request(run) else { continue };
         let Request { seconds: s, repetitions, plaintext_seconds: floats, cost, .. } = request;
@@ -176,14 +179,15 @@ fn summary<'a>(runs: &'a [Run], request: impl Fn(&'a Run) -> Option<&'a Request>
         let on = |network| request.modelled_seconds.iter().find(|on| on.network == network);
         let per_pair = |network| on(network).map_or(String::new(), |on| seconds(on.link_per_pair.total));
         let one_pipe = |network| on(network).map_or(String::new(), |on| seconds(on.one_shared_pipe.total));
-        networks.row([
+        let modelled = [
             run.plan.to_owned(),
             per_pair(Network::None),
             per_pair(Network::Lan),
             one_pipe(Network::Lan),
             per_pair(Network::Wan),
             one_pipe(Network::Wan),
-        ]);
+        ];
+        networks.row(modelled.into_iter().chain(request.relayed_seconds.map(|s| seconds(s.total))));
     }
     [table.markdown(), sent.markdown(), networks.markdown()].join("\n")
 }

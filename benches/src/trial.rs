@@ -14,7 +14,7 @@ use ditto_models::architecture::{Architecture, Opens, PublicHead};
 use ditto_models::estimate::Estimate;
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
-use ditto_models::run::{Launch, Network, Requested, run_requests};
+use ditto_models::run::{Launch, Network, Requested, Requests, run_requests};
 use serde::Serialize;
 
 use crate::error::{BenchError, Result};
@@ -77,6 +77,8 @@ pub struct Stage {
     pub first: PhaseSeconds,
     /// Seconds of every counted request.
     pub seconds: Vec<PhaseSeconds>,
+    /// Seconds of as many more behind relays that imitate the network; none without a network.
+    pub relayed: Vec<PhaseSeconds>,
 }
 
 /// A private answer beside that of the same functions in floats.
@@ -106,9 +108,24 @@ impl Setup {
             }
             for plan in &mut plans {
                 plan.session(subject, self, each)?;
+                if let Some(launch) = self.relayed() {
+                    plan.relayed_session(subject, self, &launch, each)?;
+                }
             }
         }
         Ok(Trial { plaintext, plans: plans.into_iter().filter_map(Turn::measured).collect() })
+    }
+}
+
+impl Setup {
+    /// The same parties behind relays, if there is a network to imitate and they are processes.
+    fn relayed(&self) -> Option<Launch> {
+        match &self.launch {
+            Launch::Processes { program } if self.network != Network::None => {
+                Some(Launch::Relayed { program: program.clone(), link: self.network.link() })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -150,15 +167,37 @@ impl Turn {
         Ok(Self { spec, estimates, stages: HashMap::new(), share_weights, peak_rss_bytes, check: None })
     }
 
-    /// A session of one conversation that is not counted, and `counted` that are.
-    fn session(&mut self, subject: &Subject, setup: &Setup, counted: usize) -> Result<()> {
-        let each = subject.conversation.len();
+    /// Answers to one conversation that is not counted, and to `counted` that are.
+    fn answers(&self, subject: &Subject, setup: &Setup, launch: &Launch, counted: usize) -> Result<Requests> {
         let inputs: Vec<_> = (0..=counted).flat_map(|_| subject.conversation.iter().cloned()).collect();
         let (floats, randomness) = (subject.floats(), Randomness::system());
-        let run = run_requests(&self.spec, &floats, &inputs, &setup.launch, setup.limits, randomness)?;
+        Ok(run_requests(&self.spec, &floats, &inputs, launch, setup.limits, randomness)?)
+    }
+
+    fn relayed_session(
+        &mut self,
+        subject: &Subject,
+        setup: &Setup,
+        launch: &Launch,
+        counted: usize,
+    ) -> Result<()> {
+        let each = subject.conversation.len();
+        let run = self.answers(subject, setup, launch, counted)?;
+        for (i, answered) in run.answered.iter().enumerate().skip(each) {
+            if let Some(stage) = self.stages.get_mut(&(i % each > 0)) {
+                stage.relayed.push(answered.seconds);
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, subject: &Subject, setup: &Setup, counted: usize) -> Result<()> {
+        let each = subject.conversation.len();
+        let run = self.answers(subject, setup, &setup.launch, counted)?;
         self.share_weights.push(run.share_weights);
         for (i, answered) in run.answered.iter().enumerate() {
-            self.take(&inputs[i].0, i % each, i < each, answered)?;
+            let (at, first) = (i % each, i < each);
+            self.take(&subject.conversation[at].0, at, first, answered)?;
         }
         if self.check.is_none()
             && let Some(answered) = run.answered.first()
@@ -183,6 +222,7 @@ impl Turn {
             shares: shares(operations),
             first: answered.seconds,
             seconds: Vec::new(),
+            relayed: Vec::new(),
         });
         if !first {
             stage.seconds.push(answered.seconds);
