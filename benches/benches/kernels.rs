@@ -1,5 +1,5 @@
-//! Matrix products and wire packing, beside register-only multiply-add loops, which bound the products. Throughput
-//! counts multiply-adds for products and bytes of words for packing.
+//! Matrix products, wire packing and the generator, beside register-only multiply-add loops, which bound the products.
+//! Throughput counts multiply-adds for products, bytes of words for packing, and words for the generator.
 
 use std::hint::black_box;
 
@@ -7,6 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ditto_benches::registers::loops;
 use ditto_core::kernel::{PackedB, batched_matmul, batched_matmul_bt, matmul, matmul_bt, matmul_packed};
 use ditto_core::kernel::{pack, unpack};
+use ditto_core::prg::{Prg, Seed};
 use ditto_core::ring::Word;
 
 fn words<W: Word>(len: usize, width: u32) -> Vec<W> {
@@ -100,5 +101,27 @@ fn products(c: &mut Criterion) {
     dense::<u64>(c, 48);
 }
 
-criterion_group!(benches, products, packing);
+fn generator(c: &mut Criterion) {
+    let mut group = c.benchmark_group("generator");
+    let prg = Prg::new(&Seed::new([7; 16]));
+    let mut bytes = vec![0u8; 1 << 20];
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("bytes", |b| b.iter(|| prg.fill(1, 0, black_box(&mut bytes))));
+    let n = 1 << 18;
+    group.throughput(Throughput::Elements(n as u64));
+    group.bench_function("bits as u8", |b| b.iter(|| prg.words::<u8>(1, 0, black_box(n), 1)));
+    for k in [8, 20, 32] {
+        group.bench_function(BenchmarkId::new("u32", k), |b| {
+            b.iter(|| prg.words::<u32>(1, 0, black_box(n), k))
+        });
+    }
+    for k in [48, 64] {
+        group.bench_function(BenchmarkId::new("u64", k), |b| {
+            b.iter(|| prg.words::<u64>(1, 0, black_box(n), k))
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, products, packing, generator);
 criterion_main!(benches);
