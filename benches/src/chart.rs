@@ -93,7 +93,14 @@ fn bars(
         .y_label_area_size(if labelled { 160 } else { 20 })
         .build_cartesian_2d(0.0..most, -0.5..rows - 0.5)
         .map_err(failed)?;
-    chart.configure_mesh().disable_y_mesh().disable_y_axis().x_labels(6).draw().map_err(failed)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .disable_y_axis()
+        .x_labels(6)
+        .max_light_lines(1)
+        .draw()
+        .map_err(failed)?;
     let thickness = 0.8 / runs.len().max(1) as f64;
     for (i, run) in runs.iter().enumerate() {
         let bar = |(at, name): (usize, &&str)| {
@@ -164,7 +171,7 @@ fn lines(
             (low.max(f64::MIN_POSITIVE) * 0.8..high * 1.25).log_scale(),
         )
         .map_err(failed)?;
-    chart.configure_mesh().x_desc(scaling.scaling).draw().map_err(failed)?;
+    chart.configure_mesh().x_desc(scaling.scaling).max_light_lines(1).draw().map_err(failed)?;
     for (i, growth) in scaling.growth.iter().enumerate() {
         let points: Vec<(f64, f64)> = of(i).collect();
         let law = growth.laws.iter().find(|(of, _)| *of == figure).and_then(|(_, law)| *law);

@@ -75,7 +75,7 @@ impl Place {
         } else if layer.is_none() {
             Part::Head
         } else if has("attention") {
-            if any(&["softmax_attend", "causal_attend"]) {
+            if any(&["text", "softmax_attend", "causal_attend"]) {
                 Part::Attention
             } else if any(&["q", "k", "v", "qkv"]) {
                 Part::QueryKeyValue
@@ -218,6 +218,11 @@ mod tests {
             (
                 "x.encoder/weights.11/x.layer/attended.attention/text.0/context.softmax_attend/max",
                 Some(11),
+                Part::Attention,
+            ),
+            (
+                "x.encoder/weights.2/x.layer/attended.attention/text.0/scores.matmul_t",
+                Some(2),
                 Part::Attention,
             ),
             ("weights.3/x.block/attended.attention/context.causal_attend/qk", Some(3), Part::Attention),

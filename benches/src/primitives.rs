@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use protocol::{Measured, Protocol};
 
-use crate::error::Result;
+use crate::error::{BenchError, Result};
 use crate::host::Host;
 use crate::size::bounded;
 use crate::text::{self, Table, megabytes};
@@ -67,12 +67,17 @@ pub fn main() -> ExitCode {
 
 impl Primitives {
     fn run(self) -> Result<()> {
+        let wanted =
+            |protocol: &Protocol| self.only.as_ref().is_none_or(|only| protocol.name().contains(only));
+        let chosen: Vec<Protocol> = Protocol::all(self.elements).into_iter().filter(wanted).collect();
+        if chosen.is_empty() {
+            let what = format!("no protocol has `{}` in its name", self.only.unwrap_or_default());
+            return Err(BenchError::Option { option: "only", what });
+        }
         let host = Host::read();
         let kernels = if self.no_kernels { None } else { Some(kernels::Kernels::measure(self.reps)?) };
         let mut protocols = Vec::new();
-        let wanted =
-            |protocol: &Protocol| self.only.as_ref().is_none_or(|only| protocol.name().contains(only));
-        for protocol in Protocol::all(self.elements).iter().filter(|protocol| wanted(protocol)) {
+        for protocol in &chosen {
             protocols.extend(protocol.measure(&self.plan, self.reps)?);
         }
         let document = Document { protocols, kernels, reps: self.reps, host };

@@ -145,7 +145,8 @@ fn what_cannot_be_run_is_refused() {
     refused(BERT, &format!("{TINY} --seq 513"), "--seq: 513 tokens, but the model takes 512");
     refused(GPT2, &format!("{TINY} --seq 1020 --tokens 8"), "--seq: 1020 tokens and 8 further ones");
     refused(BERT, "--checkpoint nowhere", "nowhere");
+    refused(PRIMITIVES, "--only nothing", "--only: no protocol has `nothing` in its name");
     refused(BERT, "--size custom --layers 1 --hidden 32 --heads 4 --vocab 3", "vocab_size is 3");
     let chart = "--chart /nowhere/chart.svg";
-    refused(BERT, &format!("{TINY} --seq 4 --plan ditto {chart}"), "/nowhere/chart.svg");
+    refused(BERT, &format!("{TINY} --seq 4 --plan ditto {chart}"), "/nowhere/chart.svg is in no directory");
 }

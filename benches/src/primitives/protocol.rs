@@ -112,10 +112,15 @@ impl Protocol {
             Self::Max([rows, columns]) => format!("maximum, {rows} rows of {columns}"),
             Self::Argmax(n) => format!("argmax of {n}"),
             Self::Attend(kind, [heads, tokens, d]) => {
-                format!("softmax ({kind:?}) and values, {heads} heads, {tokens} x {tokens} x {d}")
+                let softmax = match kind {
+                    Softmax::Exact => "softmax",
+                    Softmax::Clipped => "clipped softmax",
+                    Softmax::TwoQuad => "2Quad softmax",
+                };
+                format!("{softmax} and values, {heads} heads, {tokens} x {tokens} x {d}")
             }
             Self::LayerNorm([rows, columns]) => format!("LayerNorm {rows} x {columns}"),
-            Self::Activation(function, n) => format!("{function:?}, {n}"),
+            Self::Activation(function, n) => format!("{}, {n}", name(*function)),
             Self::Function(function, n) => {
                 let range = function.range();
                 format!("{} on [{}, {}], {n}", function.name(), range.start(), range.end())
@@ -174,6 +179,19 @@ impl Protocol {
             }
         });
         Ok(measured.collect())
+    }
+}
+
+/// An activation as papers call it.
+fn name(function: Activation) -> &'static str {
+    match function {
+        Activation::Gelu => "GeLU",
+        Activation::GeluTanh => "GeLU by tanh",
+        Activation::Quad => "Quad",
+        Activation::Tanh => "tanh",
+        Activation::Silu => "SiLU",
+        Activation::Sigmoid => "sigmoid",
+        Activation::PumaGelu => "PUMA's GeLU",
     }
 }
 
