@@ -1,11 +1,13 @@
-//! Matrix products and wire packing, beside register-only multiply-add loops, which bound the products. Throughput
-//! counts multiply-adds for products and bytes of words for packing.
+//! Matrix products, wire packing and the generator, beside register-only multiply-add loops, which bound the products.
+//! Throughput counts multiply-adds for products, bytes of words for packing, and words for the generator.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ditto_benches::registers::loops;
 use ditto_core::kernel::{PackedB, batched_matmul, batched_matmul_bt, matmul, matmul_bt, matmul_packed};
 use ditto_core::kernel::{pack, unpack};
+use ditto_core::prg::{Prg, Seed};
 use ditto_core::ring::Word;
 
 fn words<W: Word>(len: usize, width: u32) -> Vec<W> {
@@ -52,84 +54,13 @@ fn dense<W: Word>(c: &mut Criterion, width: u32) {
     group.finish();
 }
 
-/// Multiply-adds without memory: independent chains of whole vectors, four factors times four.
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, reason = "vector intrinsics behind feature detection, and an empty barrier")]
-mod registers {
-    use std::arch::asm;
-    use std::arch::x86_64::*;
-
-    use super::*;
-
-    const STEPS: usize = 4096;
-
-    macro_rules! registers {
-        ($name:ident, $features:literal, $reg:ident, $vec:ty, $zero:ident, |$s:ident, $x:ident, $y:ident| $madd:expr) => {
-            #[target_feature(enable = $features)]
-            fn $name() -> [[$vec; 4]; 4] {
-                let mut x: [$vec; 4] = black_box([$zero(); 4]);
-                let y: [$vec; 4] = black_box([$zero(); 4]);
-                let mut acc = [[$zero(); 4]; 4];
-                for _ in 0..STEPS {
-                    for (x, acc) in x.iter_mut().zip(&mut acc) {
-                        // The factor becomes unknown, so that no product is hoisted out of the loop.
-                        // SAFETY: no instruction.
-                        unsafe {
-                            asm!("/* {0} */", inout($reg) * x, options(pure, nomem, nostack, preserves_flags))
-                        };
-                        for (&$y, s) in y.iter().zip(acc) {
-                            let ($s, $x) = (*s, *x);
-                            *s = $madd;
-                        }
-                    }
-                }
-                acc
-            }
-        };
+fn registers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("registers only");
+    for registers in loops() {
+        group.throughput(Throughput::Elements(registers.multiply_adds));
+        group.bench_function(registers.name, |b| b.iter(|| registers.run()));
     }
-
-    registers!(low32_256, "avx2", ymm_reg, __m256i, _mm256_setzero_si256, |s, x, y| {
-        _mm256_add_epi32(s, _mm256_mullo_epi32(x, y))
-    });
-    registers!(low32_512, "avx512f", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
-        _mm512_add_epi32(s, _mm512_mullo_epi32(x, y))
-    });
-    registers!(low64_512, "avx512f,avx512dq", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
-        _mm512_add_epi64(s, _mm512_mullo_epi64(x, y))
-    });
-    registers!(fused52_512, "avx512f,avx512ifma", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
-        _mm512_madd52lo_epu64(s, x, y)
-    });
-    registers!(dot16_512, "avx512f,avx512vnni", zmm_reg, __m512i, _mm512_setzero_si512, |s, x, y| {
-        _mm512_dpwssd_epi32(s, x, y)
-    });
-
-    pub(super) fn all(c: &mut Criterion) {
-        let mut group = c.benchmark_group("registers only");
-        macro_rules! run {
-            ($name:literal, $f:ident, $lanes:literal) => {
-                group.throughput(Throughput::Elements(STEPS as u64 * 16 * $lanes));
-                // SAFETY: the features were detected.
-                group.bench_function($name, |b| b.iter(|| unsafe { $f() }));
-            };
-        }
-        if is_x86_feature_detected!("avx2") {
-            run!("u32, AVX2", low32_256, 8);
-        }
-        if is_x86_feature_detected!("avx512f") {
-            run!("u32, AVX-512", low32_512, 16);
-        }
-        if is_x86_feature_detected!("avx512dq") {
-            run!("u64, AVX-512", low64_512, 8);
-        }
-        if is_x86_feature_detected!("avx512ifma") {
-            run!("52-bit fused, AVX-512", fused52_512, 8);
-        }
-        if is_x86_feature_detected!("avx512vnni") {
-            run!("dot product of two 16-bit pairs, AVX-512", dot16_512, 16);
-        }
-        group.finish();
-    }
+    group.finish();
 }
 
 fn packing(c: &mut Criterion) {
@@ -164,12 +95,33 @@ fn packing(c: &mut Criterion) {
 fn products(c: &mut Criterion) {
     // Figures are per core. Nothing has started the pool yet: this is the first group.
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the only pool of this process");
-    #[cfg(target_arch = "x86_64")]
-    registers::all(c);
+    registers(c);
     dense::<u32>(c, 32);
     dense::<u64>(c, 64);
     dense::<u64>(c, 48);
 }
 
-criterion_group!(benches, products, packing);
+fn generator(c: &mut Criterion) {
+    let mut group = c.benchmark_group("generator");
+    let prg = Prg::new(&Seed::new([7; 16]));
+    let mut bytes = vec![0u8; 1 << 20];
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("bytes", |b| b.iter(|| prg.fill(1, 0, black_box(&mut bytes))));
+    let n = 1 << 18;
+    group.throughput(Throughput::Elements(n as u64));
+    group.bench_function("bits as u8", |b| b.iter(|| prg.words::<u8>(1, 0, black_box(n), 1)));
+    for k in [8, 20, 32] {
+        group.bench_function(BenchmarkId::new("u32", k), |b| {
+            b.iter(|| prg.words::<u32>(1, 0, black_box(n), k))
+        });
+    }
+    for k in [48, 64] {
+        group.bench_function(BenchmarkId::new("u64", k), |b| {
+            b.iter(|| prg.words::<u64>(1, 0, black_box(n), k))
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, products, packing, generator);
 criterion_main!(benches);

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::net::Peer;
@@ -89,8 +90,9 @@ impl StepTable {
 pub(crate) enum Steps {
     /// First reading (metering, simulation): steps are numbered as they come.
     Record { table: Mutex<StepTable>, settings: Arc<Settings> },
-    /// A reading of an agreed program.
-    Follow { table: Arc<StepTable>, entered: Vec<AtomicBool> },
+    /// A reading of an agreed program, and when each step was entered: microseconds from the beginning, raised by one; 0
+    /// for not yet.
+    Follow { table: Arc<StepTable>, begun: Instant, entered: Vec<AtomicU32> },
 }
 
 impl Steps {
@@ -99,8 +101,17 @@ impl Steps {
     }
 
     pub(crate) fn follow(table: Arc<StepTable>) -> Self {
-        let entered = table.names.iter().map(|_| AtomicBool::new(false)).collect();
-        Self::Follow { table, entered }
+        let entered = table.names.iter().map(|_| AtomicU32::new(0)).collect();
+        Self::Follow { table, begun: Instant::now(), entered }
+    }
+
+    /// When each step was entered, then the time now, in microseconds from the beginning of this reading; a step that was
+    /// not entered has the time now. Of a first reading nothing.
+    pub(crate) fn times(&self) -> Vec<u32> {
+        let Self::Follow { begun, entered, .. } = self else { return Vec::new() };
+        let now = micros(*begun);
+        let times = entered.iter().map(|at| at.load(Ordering::Relaxed).checked_sub(1).unwrap_or(now));
+        times.chain([now]).collect()
     }
 
     /// The table recorded so far, leaving an empty one.
@@ -124,15 +135,20 @@ impl Steps {
     fn enter(&self, path: &str) -> Result<u32> {
         match self {
             Self::Record { table, .. } => table.lock().unwrap_or_else(PoisonError::into_inner).insert(path),
-            Self::Follow { table, entered } => {
+            Self::Follow { table, begun, entered } => {
                 let id = *table.index.get(path).ok_or_else(|| Error::StepUnknown(path.to_owned()))?;
-                if entered[id as usize].swap(true, Ordering::Relaxed) {
+                if entered[id as usize].swap(micros(*begun).saturating_add(1), Ordering::Relaxed) != 0 {
                     return Err(Error::StepReused(path.to_owned()));
                 }
                 Ok(id)
             }
         }
     }
+}
+
+/// Microseconds since then; an hour and more are the most that there is.
+fn micros(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Independent number streams of one step.
@@ -414,6 +430,23 @@ mod tests {
     fn a_step_outside_the_program_is_refused() {
         let steps = Steps::follow(Arc::default());
         assert!(matches!(Ctx::root(&(), &steps).step("b"), Err(Error::StepUnknown(_))));
+    }
+
+    #[test]
+    fn a_reading_of_a_program_knows_when_steps_were_entered() {
+        let mut table = StepTable::default();
+        for name in ["a", "b", "c"] {
+            table.insert(name).expect("new");
+        }
+        let steps = Steps::follow(Arc::new(table));
+        let ctx = Ctx::root(&(), &steps);
+        ctx.step("b").expect("first time");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        ctx.step("a").expect("first time");
+        let times = steps.times();
+        let [a, b, c, now] = times[..] else { panic!("{times:?}") };
+        assert!(b + 2000 <= a && a <= now && c == now, "{times:?}");
+        assert!(Steps::record(Arc::default()).times().is_empty());
     }
 
     /// What a pass that waits for `n` messages, one after the other, does.

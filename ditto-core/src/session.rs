@@ -25,6 +25,6 @@ pub use model::{
     Operation, SecureModel, input_bytes, next_operations, next_program, operations, program, request_cost,
 };
 pub use owner::share_weights;
-pub use party::{Conversation, Links, Party, Report, Served};
+pub use party::{Conversation, Links, Party, Report, Served, Trace};
 pub use plain::{ClearModel, Floats, SimulatedModel, clear, simulate};
 pub use received::Received;

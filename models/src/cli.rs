@@ -5,17 +5,15 @@ mod check;
 mod cost;
 mod generate;
 mod inputs;
-mod party;
 mod run;
 mod setup;
 mod show;
 
 use std::path::Path;
 
-use clap::{Args, Parser, Subcommand};
-use ditto_core::prg::Randomness;
+use clap::{Parser, Subcommand};
 use ditto_models::plan::Plan;
-use ditto_models::run::{RunError, Task};
+use ditto_models::run::{PartyArguments, RunError, Task};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Private Transformer inference on three servers.
@@ -36,27 +34,9 @@ enum Command {
     Cost(cost::CostOf),
     Calibrate(calibrate::Calibrate),
     Check(check::Check),
+    /// One party of a run on this machine; `ditto run` starts three of these
     #[command(hide = true)]
-    Party(party::Party),
-}
-
-/// Options that only builds for tests have.
-#[derive(Clone, Copy, Debug, Args)]
-struct Testing {
-    /// Make the run repeat exactly; nothing is secret then
-    #[cfg(feature = "testing")]
-    #[arg(long, hide = true)]
-    testing_seed: Option<u8>,
-}
-
-impl Testing {
-    fn randomness(self) -> Randomness {
-        #[cfg(feature = "testing")]
-        if let Some(seed) = self.testing_seed {
-            return Randomness::fixed(seed);
-        }
-        Randomness::system()
-    }
+    Party(PartyArguments),
 }
 
 /// A checkpoint and the texts of a file.

@@ -1,10 +1,12 @@
 //! What a request will cost, from sizes alone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ditto_core::Error;
 use ditto_core::cost::{Cost, Machine, PhaseSeconds, Work};
+use ditto_core::ctx::StepTable;
 use ditto_core::net::Link;
 use ditto_core::session::{Operation, SecureModel, next_operations, next_program};
 
@@ -19,6 +21,8 @@ pub struct Estimate {
     pub cost: Cost,
     /// Of what the helper deals, the bytes to P0 and to P1.
     pub dealt: [u64; 2],
+    /// All steps of the program, those that only hold others included: what a party's trace counts.
+    pub steps: Arc<StepTable>,
     /// Seconds that this process took to read the program again.
     pub reading: f64,
     /// Whether the request continues a text.
@@ -46,7 +50,8 @@ impl Estimate {
                 let started = Instant::now();
                 let (program, ..) = next_program(model, &mut again, self.0)?;
                 let reading = started.elapsed().as_secs_f64();
-                Ok(Estimate { operations, cost, dealt: program.dealt(), reading, continues: self.0.past > 0 })
+                let (dealt, steps) = (program.dealt(), program.steps);
+                Ok(Estimate { operations, cost, dealt, steps, reading, continues: self.0.past > 0 })
             }
         }
         model.with_model(Read(request))

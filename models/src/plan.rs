@@ -89,6 +89,8 @@ pub enum Plan {
     DittoGelu,
     /// PUMA (Dong et al., 2023): 18 fractional bits in a ring of 64, its own GeLU, softmax clipped at -14
     Puma,
+    /// PUMA's formats and softmax with Quad for GeLU: Quad alone; wants a checkpoint distilled for it
+    PumaQuad,
     /// MPCFormer (Li et al., 2023): 16 fractional bits in a ring of 64, Quad for GeLU and 2Quad for softmax: wants a
     /// checkpoint distilled for it
     #[serde(rename = "mpcformer")]
@@ -115,7 +117,8 @@ pub trait VisitFormats {
 
 impl Plan {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Accurate, Self::Ditto, Self::DittoGelu, Self::Puma, Self::MpcFormer];
+    pub const ALL: [Self; 6] =
+        [Self::Accurate, Self::Ditto, Self::DittoGelu, Self::Puma, Self::PumaQuad, Self::MpcFormer];
 
     /// As on the command line.
     pub fn as_str(self) -> &'static str {
@@ -124,6 +127,7 @@ impl Plan {
             Self::Ditto => "ditto",
             Self::DittoGelu => "ditto-gelu",
             Self::Puma => "puma",
+            Self::PumaQuad => "puma-quad",
             Self::MpcFormer => "mpcformer",
         }
     }
@@ -135,6 +139,7 @@ impl Plan {
             // A model that is distilled for the plan has rows that are not wider.
             Self::Ditto => (Activation::Quad, Softmax::ExactWithin(6)),
             Self::Puma => (Activation::PumaGelu, Softmax::Clipped),
+            Self::PumaQuad => (Activation::Quad, Softmax::Clipped),
             Self::MpcFormer => (Activation::Quad, Softmax::TwoQuad),
         };
         Functions { activation, softmax }
@@ -144,7 +149,7 @@ impl Plan {
     pub fn replaces(self) -> Option<&'static str> {
         match self {
             Self::Accurate | Self::DittoGelu | Self::Puma => None,
-            Self::Ditto => Some("GeLU"),
+            Self::Ditto | Self::PumaQuad => Some("GeLU"),
             Self::MpcFormer => Some("GeLU and softmax"),
         }
     }
@@ -166,7 +171,7 @@ impl Plan {
         match self {
             Self::Accurate => visitor.visit::<Narrow<10, 11>>(),
             Self::Ditto | Self::DittoGelu => visitor.visit::<Narrow<8, 8>>(),
-            Self::Puma => visitor.visit::<Uniform<18>>(),
+            Self::Puma | Self::PumaQuad => visitor.visit::<Uniform<18>>(),
             Self::MpcFormer => visitor.visit::<Uniform<16>>(),
         }
     }

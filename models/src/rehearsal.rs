@@ -8,15 +8,15 @@
 use ditto_core::cost::{Machine, Observed, PhaseSeconds, Work};
 use ditto_core::net::Limits;
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Floats, SecureModel};
+use ditto_core::session::{Floats, Report};
 use ditto_core::tensor::Array;
 use ditto_core::{Error, Settings};
 
 use crate::architecture::{Architecture, PublicHead};
 use crate::estimate::Estimate;
 use crate::lookup::Embedding;
-use crate::model::{ModelSpec, Request, Visit};
-use crate::run::{Answered, Asked, Launch, Parties, RunError, Session};
+use crate::model::{ModelSpec, Request};
+use crate::run::{Launch, RunError, run_requests};
 
 /// Sizes of the layer.
 const WIDTH: usize = 256;
@@ -100,44 +100,19 @@ pub struct Timed {
     pub cpu_seconds: [[f64; 3]; 2],
 }
 
-/// Runs requests on a model of these sizes, of which the client looks tokens up, in one session. Weights and inputs are numbers without a meaning: what a run
-/// takes does not depend on them.
+/// Runs requests on a model of these sizes, of which the client looks tokens up, in one session. Weights and inputs are
+/// numbers without a meaning: what a run takes does not depend on them.
 pub fn run_blank(model: &ModelSpec, requests: &[Request], launch: &Launch) -> Result<Vec<Timed>, RunError> {
+    let blank = |request: &Request| Array::zeros([request.rows(), model.architecture.hidden_size]);
+    let inputs: Vec<_> = requests.iter().map(|request| (request.clone(), blank(request))).collect();
     let (limits, randomness) = (Limits::default(), Randomness::system());
-    launch.with_parties(limits, randomness, &|_| (), |parties| {
-        model.with_model(Blank { spec: model, requests, parties, randomness })
-    })
-}
-
-struct Blank<'a> {
-    spec: &'a ModelSpec,
-    requests: &'a [Request],
-    parties: &'a Parties,
-    randomness: Randomness,
-}
-
-impl Visit for Blank<'_> {
-    type Out = Result<Vec<Timed>, RunError>;
-
-    fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
-        let Self { spec, requests, parties, randomness } = self;
-        let mut session = Session::start(parties, (model, spec), &Meaningless, randomness, &|_| ())?;
-        let mut timed = Vec::new();
-        for (i, request) in requests.iter().enumerate() {
-            let x = Array::zeros([request.rows(), spec.architecture.hidden_size]);
-            let (output, before) = (spec.architecture.output_shape(request), session.cpu_seconds);
-            let at = (i, requests.len());
-            let Answered { preprocess, online, .. } =
-                session.request(model, request, Asked::Values(&x), &output, at)?;
-            let spent = |phase: usize| {
-                std::array::from_fn(|party| session.cpu_seconds[phase][party] - before[phase][party])
-            };
-            let seconds = PhaseSeconds { preprocess, online };
-            timed.push(Timed { seconds, cpu_seconds: [spent(0), spent(1)] });
-        }
-        session.end()?;
-        Ok(timed)
-    }
+    let run = run_requests(model, &Meaningless, &inputs, launch, limits, randomness)?;
+    let timed = run.answered.iter().map(|answered| {
+        let spent = |micros: fn(&Report) -> u64| answered.reports.each_ref().map(|r| micros(r) as f64 / 1e6);
+        let cpu_seconds = [spent(|r| r.preprocess_cpu_micros), spent(|r| r.online_cpu_micros)];
+        Timed { seconds: answered.seconds, cpu_seconds }
+    });
+    Ok(timed.collect())
 }
 
 /// Weights whose values do not matter.

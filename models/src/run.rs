@@ -1,18 +1,22 @@
 //! Runs a checkpoint privately on this machine: owner, client and three parties.
 
+mod arguments;
 mod job;
 mod launch;
 mod party;
 mod private;
 mod quantized;
+mod relay;
+mod requests;
 mod session;
 mod task;
 
+pub use arguments::{PartyArguments, Testing};
 pub use job::Job;
 pub(crate) use launch::Parties;
 pub use launch::{Launch, Network};
-pub use party::party_process;
 pub use private::{Outcome, Phase, Seconds, run_private};
+pub use requests::{Requested, Requests, run_requests};
 pub(crate) use session::{Answered, Asked, Session};
 pub use task::Task;
 

@@ -31,6 +31,8 @@ pub struct Charge {
     pub cost: Cost,
     /// What it computes.
     pub work: Work,
+    /// Longest chain of messages once it is done.
+    pub depth: u32,
 }
 
 /// What the parties agree on before the first message: the ordered steps and what each costs.
@@ -108,11 +110,10 @@ impl Ctx<'_, Meter> {
 
     pub(crate) fn charge(&self, cost: Cost, work: Work) {
         let mut charges = self.engine().charges.lock().unwrap_or_else(PoisonError::into_inner);
-        charges.push(Charge { step: self.id(), cost, work });
-        drop(charges);
         if cost.hops > 0 {
             self.received(self.depth() + cost.hops - 1);
         }
+        charges.push(Charge { step: self.id(), cost, work, depth: self.depth() });
     }
 }
 

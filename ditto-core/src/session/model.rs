@@ -90,6 +90,9 @@ pub struct Operation {
     pub cost: Cost,
     /// What it computes.
     pub work: Work,
+    /// Longest chain of messages between the evaluators once it is done, on its own line of control. Where it is not more
+    /// than that of a step before it, the two ran side by side.
+    pub depth: u32,
 }
 
 /// Everything that one request sends and computes, in program order: the masked input to each evaluator, or keys to each
@@ -105,10 +108,11 @@ pub fn next_operations<M: SecureModel>(
     request: &M::Request,
 ) -> Result<(Vec<Operation>, Cost)> {
     let (program, _, output) = next_program(model, state, request)?;
-    let client = |step: &str, online: u64, work: Work| Operation {
+    let client = |step: &str, online: u64, work: Work, depth: u32| Operation {
         step: step.to_owned(),
         cost: Cost { online, ..Cost::default() },
         work,
+        depth,
     };
     let input = match model.input() {
         Input::Values => {
@@ -120,20 +124,21 @@ pub fn next_operations<M: SecureModel>(
             Work::default().each_online(Kind::Wire, keys)
         }
     };
-    let mut all = vec![client("input", input_bytes(model, request)?, input)];
-    for Charge { step, cost, work } in &program.charges {
+    let mut all = vec![client("input", input_bytes(model, request)?, input, 0)];
+    for Charge { step, cost, work, depth } in &program.charges {
         let step = program.steps.name(*step).unwrap_or_default();
         match all.last_mut() {
             Some(last) if last.step == step => {
                 last.cost += *cost;
                 last.work += *work;
+                last.depth = last.depth.max(*depth);
             }
-            _ => all.push(Operation { step: step.to_owned(), cost: *cost, work: *work }),
+            _ => all.push(Operation { step: step.to_owned(), cost: *cost, work: *work, depth: *depth }),
         }
     }
     let (n, k) = (output.len(), M::Output::K);
     let output = 2 * packed_len(n, k) as u64;
-    all.push(client("output", output, Work::reveal::<WordOf<M::Output>>(n, k)));
+    all.push(client("output", output, Work::reveal::<WordOf<M::Output>>(n, k), program.total.hops));
     let sum = all.iter().fold(Cost::default(), |sum, o| sum + o.cost);
     Ok((all, Cost { hops: program.total.hops, ..sum }))
 }

@@ -36,6 +36,8 @@ pub struct Party {
     ahead: Option<usize>,
     /// Whether seeds of inputs come from the batch's keys.
     clientless: bool,
+    /// Whether reports say when steps were entered.
+    traced: bool,
 }
 
 /// One request, as a party sees it before the input is there.
@@ -75,6 +77,18 @@ pub struct Report {
     pub preprocess_cpu_micros: u64,
     /// The same from the input to the output.
     pub online_cpu_micros: u64,
+    /// When the party entered each step; of a party that is [traced](Party::traced) only.
+    pub trace: Trace,
+}
+
+/// When a party entered each step of a request's program: microseconds from the beginning of a phase, in the order of the
+/// program's steps, and then the time at which the phase ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Trace {
+    /// Of preprocessing.
+    pub preprocess: Vec<u32>,
+    /// Of the online phase, from before the input came; the helper has none.
+    pub online: Vec<u32>,
 }
 
 impl Report {
@@ -85,11 +99,13 @@ impl Report {
             hops: online.hops,
             online_micros: online.online_micros,
             online_cpu_micros: online.online_cpu_micros,
+            trace: Trace { online: online.trace.online, ..self.trace },
             ..self
         }
     }
 
-    const BYTES: usize = 60;
+    /// Bytes of a report without a trace.
+    const BYTES: usize = 68;
 
     fn encode(&self) -> Vec<u8> {
         let words = [
@@ -101,14 +117,22 @@ impl Report {
             self.preprocess_cpu_micros,
             self.online_cpu_micros,
         ];
-        words.iter().flat_map(|w| w.to_le_bytes()).chain(self.hops.to_le_bytes()).collect()
+        let Trace { preprocess, online } = &self.trace;
+        let counts = [self.hops, preprocess.len() as u32, online.len() as u32];
+        let short = counts.iter().chain(preprocess).chain(online).flat_map(|w| w.to_le_bytes());
+        words.iter().flat_map(|w| w.to_le_bytes()).chain(short).collect()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let word = |i: usize| Some(u64::from_le_bytes(bytes.get(i * 8..i * 8 + 8)?.try_into().ok()?));
-        if bytes.len() != Self::BYTES {
+        let short = |i: usize| Some(u32::from_le_bytes(bytes.get(i..i + 4)?.try_into().ok()?));
+        let (preprocess, online) = (short(60)? as usize, short(64)? as usize);
+        let (times, rest) = bytes.get(Self::BYTES..)?.as_chunks();
+        if times.len() != preprocess.checked_add(online)? || !rest.is_empty() {
             return None;
         }
+        let times: Vec<u32> = times.iter().map(|t| u32::from_le_bytes(*t)).collect();
+        let (preprocess, online) = times.split_at(preprocess);
         Some(Self {
             online_bytes: word(0)?,
             offline_bytes: word(1)?,
@@ -117,7 +141,8 @@ impl Report {
             peak_rss_bytes: word(4)?,
             preprocess_cpu_micros: word(5)?,
             online_cpu_micros: word(6)?,
-            hops: u32::from_le_bytes(bytes[56..].try_into().ok()?),
+            hops: short(56)?,
+            trace: Trace { preprocess: preprocess.to_vec(), online: online.to_vec() },
         })
     }
 }
@@ -169,6 +194,7 @@ impl Party {
                 patience,
                 ahead: None,
                 clientless: false,
+                traced: false,
             });
         }
         let mut keys = [None, None, None];
@@ -177,7 +203,20 @@ impl Party {
                 *key = Some(PairKey::agree(&**link)?);
             }
         }
-        Ok(Self { role, links, keys, burnt: Burnt::default(), patience, ahead: None, clientless: false })
+        let (burnt, ahead, clientless, traced) = (Burnt::default(), None, false, false);
+        Ok(Self { role, links, keys, burnt, patience, ahead, clientless, traced })
+    }
+
+    /// Also tells the client in every report when steps were entered: to measure, not to serve, as it tells more of what
+    /// servers do than an answer needs.
+    #[must_use]
+    pub fn traced(self) -> Self {
+        Self { traced: true, ..self }
+    }
+
+    /// When steps were entered, if that is to be told.
+    fn times(&self, steps: &Steps) -> Vec<u32> {
+        if self.traced { steps.times() } else { Vec::new() }
     }
 
     /// Which server this is.
@@ -371,7 +410,8 @@ impl Party {
             model.forward(&ctx, &weights.preprocess, state, &x, request.public)?;
             let preprocess_cpu_micros = cpu_micros().saturating_sub(cpu);
             let preprocess_micros = started.elapsed().as_micros() as u64;
-            Ok(Report { preprocess_micros, preprocess_cpu_micros, ..Report::default() })
+            let trace = Trace { preprocess: self.times(&steps), ..Trace::default() };
+            Ok(Report { preprocess_micros, preprocess_cpu_micros, trace, ..Report::default() })
         };
         if self.role != Role::P2 {
             return prepare();
@@ -476,6 +516,7 @@ impl Party {
             }
         };
         let y = model.forward(&ctx, online, state, &Tensor::new(x), request.public)?;
+        let trace = Trace { online: self.times(&steps), ..Trace::default() };
         let mut online_bytes = self.peer(other)?.stats().snapshot().sent.total.bytes - before;
 
         // Nothing leaves unless both evaluators opened the same values.
@@ -490,7 +531,8 @@ impl Party {
         self.links.client.send(Message::new(Address::new(batch, reserved::OUTPUT, 1), 0, part))?;
         let online_micros = started.elapsed().as_micros() as u64;
         let online_cpu_micros = cpu_micros().saturating_sub(cpu);
-        Ok(Report { online_bytes, hops: ctx.depth(), online_micros, online_cpu_micros, ..Report::default() })
+        let hops = ctx.depth();
+        Ok(Report { online_bytes, hops, online_micros, online_cpu_micros, trace, ..Report::default() })
     }
 }
 

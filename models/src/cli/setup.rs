@@ -6,10 +6,8 @@ use ditto_core::cost::{Cost, PhaseSeconds};
 use ditto_core::net::Limits;
 use ditto_models::lookup::Lookup;
 use ditto_models::plan::Plan;
-use ditto_models::run::{Launch, Network, RunError};
+use ditto_models::run::{Launch, Network, RunError, Testing};
 use serde::Serialize;
-
-use super::Testing;
 
 /// How three parties run a checkpoint on this machine.
 #[derive(Debug, Args)]

@@ -82,7 +82,7 @@ impl Visit for Write<'_> {
             };
             let (before, output) = (session.counted, spec.architecture.output_shape(request));
             let at = (requests.len(), generation.tokens);
-            let Answered { output, preprocess, online } =
+            let Answered { output, preprocess, online, .. } =
                 session.request(model, request, asked, &output, at)?;
             requests.push(request.clone());
             counted.push(Cost {

@@ -15,6 +15,7 @@ use ditto_core::session::LocalLinks;
 use serde::Serialize;
 
 use super::party::serve;
+use super::relay::relay;
 use super::{Phase, RunError};
 
 /// Which network a run's time is modelled for.
@@ -51,12 +52,19 @@ impl std::fmt::Display for Network {
 }
 
 /// How the three parties exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Launch {
     /// Three processes that talk over loopback TCP, each started as `program party ..`.
     Processes {
         /// The `ditto` program.
         program: PathBuf,
+    },
+    /// The same with relays between them that imitate a network: to measure. Client and owner are not behind one.
+    Relayed {
+        /// The `ditto` program.
+        program: PathBuf,
+        /// The link of each pair of parties.
+        link: Link,
     },
     /// Threads of this process.
     Threads,
@@ -106,7 +114,8 @@ impl Launch {
 
     fn start(&self, limits: Limits, randomness: Randomness) -> Result<Parties, RunError> {
         match self {
-            Self::Processes { program } => processes(program, limits, randomness),
+            Self::Processes { program } => processes(program, limits, randomness, None),
+            Self::Relayed { program, link } => processes(program, limits, randomness, Some(*link)),
             Self::Threads => threads(limits, randomness),
         }
     }
@@ -117,7 +126,7 @@ fn threads(limits: Limits, randomness: Randomness) -> Result<Parties, RunError> 
     let mut running = Vec::new();
     for (role, (links, owner)) in Role::ALL.into_iter().zip(links.parties) {
         let thread = std::thread::Builder::new().name(format!("ditto-{role}"));
-        let body = move || serve(role, links, &owner, limits.time_limit, randomness);
+        let body = move || serve(role, links, &owner, limits.time_limit, randomness, false);
         running.push((role, thread.spawn(body).map_err(|e| failed(role, &e))?));
     }
     Ok(Parties {
@@ -136,7 +145,12 @@ fn three(links: Vec<Arc<dyn Channel>>) -> Result<[Arc<dyn Channel>; 3], RunError
     links.try_into().map_err(|_| RunError::Core(Error::Internal("three links are needed")))
 }
 
-fn processes(program: &Path, limits: Limits, randomness: Randomness) -> Result<Parties, RunError> {
+fn processes(
+    program: &Path,
+    limits: Limits,
+    randomness: Randomness,
+    between: Option<Link>,
+) -> Result<Parties, RunError> {
     let id: [u8; 16] = rand::random();
     let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
     let mut children = Children(Vec::new());
@@ -159,8 +173,14 @@ fn processes(program: &Path, limits: Limits, randomness: Randomness) -> Result<P
             line.trim().parse().map_err(|_| failed(role, &"it did not say on which port it listens"))?;
         addresses.push(address);
     }
-    let line = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     for (role, child) in &mut children.0 {
+        // A party connects to those before it, and to nobody else.
+        let reached = addresses.iter().enumerate().map(|(other, &address)| match between {
+            Some(link) if other < role.index() => relay(address, link, limits.time_limit),
+            _ => Ok(address),
+        });
+        let reached = reached.collect::<std::io::Result<Vec<_>>>().map_err(|e| failed(*role, &e))?;
+        let line = reached.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let mut stdin = child.stdin.take().ok_or_else(|| failed(*role, &"it has no standard input"))?;
         writeln!(stdin, "{line}").map_err(|e| failed(*role, &e))?;
     }

@@ -24,10 +24,11 @@ pub(super) fn serve(
     owner: &Arc<dyn Channel>,
     patience: Duration,
     randomness: Randomness,
+    traced: bool,
 ) -> Result<(), RunError> {
     let everybody: Vec<Arc<dyn Channel>> =
         links.peers.iter().flatten().chain([&links.client, owner]).cloned().collect();
-    let result = session(role, links, owner, patience, randomness);
+    let result = session(role, links, owner, patience, randomness, traced);
     if let Err(error) = &result {
         let reason = chain(error);
         everybody.iter().for_each(|link| link.abort(&reason));
@@ -41,8 +42,10 @@ fn session(
     owner: &Arc<dyn Channel>,
     patience: Duration,
     randomness: Randomness,
+    traced: bool,
 ) -> Result<(), RunError> {
     let party = Party::establish(role, links, patience, &randomness)?;
+    let party = if traced { party.traced() } else { party };
     let spec = ModelSpec::decode(&party.job(ModelSpec::LIMIT)?)?;
     spec.with_model(Serve { party: &party, owner, architecture: &spec.architecture })?;
     owner.close().map_err(Error::from)?;
@@ -87,12 +90,13 @@ impl Visit for Serve<'_> {
 }
 
 /// One party as a process of its own: binds a loopback port, says which on standard output, reads the three parties'
-/// addresses from standard input, connects, serves.
-pub fn party_process(
+/// addresses from standard input, connects, serves. If `traced`, its reports say when steps were entered.
+pub(super) fn party_process(
     role: Role,
     session: SessionId,
     limits: Limits,
     randomness: Randomness,
+    traced: bool,
 ) -> Result<(), RunError> {
     let failed = |what: String| RunError::Process { role: role.to_string(), what };
     let runtime = Runtime::new(1).map_err(Error::from)?;
@@ -136,5 +140,5 @@ pub fn party_process(
     let (Some(client), Some(owner)) = (client, owner) else {
         return Err(failed("client or owner did not connect".to_owned()));
     };
-    serve(role, Links { peers, client }, &owner, limits.time_limit, randomness)
+    serve(role, Links { peers, client }, &owner, limits.time_limit, randomness, traced)
 }

@@ -13,7 +13,11 @@ use crate::quantization::{QuantizationError, QuantizationFile, weights_digest};
 impl ModelSpec {
     /// The same with the scales and ranges that an option names: see [`QuantizationFile::find`]. Also returns the file's
     /// path. `request` is one that the model takes.
-    pub(crate) fn quantized(
+    ///
+    /// # Errors
+    ///
+    /// For a file that is not of this checkpoint, or names what the model does not have.
+    pub fn quantized(
         self,
         checkpoint: &Checkpoint,
         request: &Request,

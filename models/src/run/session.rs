@@ -3,7 +3,7 @@ use std::time::Instant;
 use ditto_core::Error;
 use ditto_core::cost::Cost;
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Client, Floats, Manifest, SecureModel, input_bytes, share_weights};
+use ditto_core::session::{Client, Floats, Manifest, Report, SecureModel, input_bytes, share_weights};
 use ditto_core::tensor::{Array, Shape};
 
 use super::launch::Parties;
@@ -36,11 +36,13 @@ pub(crate) enum Asked<'a> {
     Lookup(Vec<Vec<usize>>),
 }
 
-/// An output, and the seconds from asking to the end of preprocessing and from there to the output.
+/// An output, the seconds from asking to the end of preprocessing and from there to the output, and what the parties
+/// reported.
 pub(crate) struct Answered {
     pub(crate) output: Array<f32>,
     pub(crate) preprocess: f64,
     pub(crate) online: f64,
+    pub(crate) reports: [Report; 3],
 }
 
 impl<'a> Session<'a> {
@@ -116,7 +118,7 @@ impl<'a> Session<'a> {
         }
         self.counted.online += input_bytes(model, request)?;
         self.counted.hops += reports[0].hops.max(reports[1].hops);
-        Ok(Answered { output, preprocess, online })
+        Ok(Answered { output, preprocess, online, reports })
     }
 
     /// Ends the session in order.

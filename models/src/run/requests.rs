@@ -1,0 +1,91 @@
+//! Requests one after the other with three parties, and what each took: for measuring.
+
+use ditto_core::cost::{Cost, PhaseSeconds};
+use ditto_core::net::Limits;
+use ditto_core::prg::Randomness;
+use ditto_core::session::{Floats, Report, SecureModel};
+use ditto_core::tensor::Array;
+
+use super::launch::Parties;
+use super::session::{Answered, Asked, Session};
+use super::{Launch, RunError};
+use crate::model::{ModelSpec, Request, Visit};
+
+/// What a session came to.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    /// Seconds that sharing the weights took, until all parties had loaded them.
+    pub share_weights: f64,
+    /// Every request, in its order.
+    pub answered: Vec<Requested>,
+}
+
+/// What a request came to.
+#[derive(Clone, Debug)]
+pub struct Requested {
+    /// The model's output.
+    pub output: Array<f32>,
+    /// As the client saw it: from asking to the end of preprocessing, and from there to the output.
+    pub seconds: PhaseSeconds,
+    /// What all senders sent, as counted.
+    pub counted: Cost,
+    /// What P0, P1 and P2 reported.
+    pub reports: [Report; 3],
+}
+
+/// Runs requests with their inputs, [rows, hidden] each, in one session of a model of which the client looks tokens up. A
+/// request that continues a text follows those before it in its conversation.
+///
+/// # Errors
+///
+/// As [`run_private`](super::run_private).
+pub fn run_requests(
+    model: &ModelSpec,
+    floats: &dyn Floats,
+    inputs: &[(Request, Array<f32>)],
+    launch: &Launch,
+    limits: Limits,
+    randomness: Randomness,
+) -> Result<Requests, RunError> {
+    launch.with_parties(limits, randomness, &|_| (), |parties| {
+        model.with_model(Run { spec: model, floats, inputs, parties, randomness })
+    })
+}
+
+struct Run<'a> {
+    spec: &'a ModelSpec,
+    floats: &'a dyn Floats,
+    inputs: &'a [(Request, Array<f32>)],
+    parties: &'a Parties,
+    randomness: Randomness,
+}
+
+impl Visit for Run<'_> {
+    type Out = Result<Requests, RunError>;
+
+    fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
+        let Self { spec, floats, inputs, parties, randomness } = self;
+        let mut session = Session::start(parties, (model, spec), floats, randomness, &|_| ())?;
+        let mut answered = Vec::new();
+        for (i, (request, x)) in inputs.iter().enumerate() {
+            let (output, at) = (spec.architecture.output_shape(request), (i, inputs.len()));
+            let before = session.counted;
+            let Answered { output, preprocess, online, reports } =
+                session.request(model, request, Asked::Values(x), &output, at)?;
+            let counted = Cost {
+                online: session.counted.online - before.online,
+                offline: session.counted.offline - before.offline,
+                hops: session.counted.hops - before.hops,
+                multiply_adds: 0,
+            };
+            answered.push(Requested {
+                output,
+                seconds: PhaseSeconds { preprocess, online },
+                counted,
+                reports,
+            });
+        }
+        session.end()?;
+        Ok(Requests { share_weights: session.share_weights, answered })
+    }
+}
