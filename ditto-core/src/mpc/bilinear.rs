@@ -11,7 +11,7 @@ use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::kernel;
 use crate::ring::Word;
-use crate::tensor::{Array, Elem, Shape, broadcast_zip};
+use crate::tensor::{Array, Elem, Repeat, Shape, broadcast_zip, filled, in_rows};
 use causal::Causal;
 
 /// A map that is linear in each of two operands.
@@ -244,6 +244,11 @@ pub(crate) fn online<W: Stored + Elem>(
 ) -> Result<Additive<W>> {
     let k = x.k;
     let g = ctx.take_array(&op.shape(x.m.shape(), y.m.shape())?)?;
+    if let (Bilinear::Elementwise, true) = (op, x.m.shape() == g.shape())
+        && let Some(repeat) = Repeat::of(y.m.shape(), g.shape())
+    {
+        return Ok(Additive { k, a: elementwise(ctx.first(), x, y, repeat, &g)? });
+    }
     // (mx - lx)(my - ly) with lx ly dealt: P0 takes the terms with mx my, both those with their own masks.
     let cross = op.apply(k, &x.own, &y.m)?;
     let a = if ctx.first() {
@@ -254,4 +259,42 @@ pub(crate) fn online<W: Stored + Elem>(
         other.zip(&cross, "product", |o, c| W::default().wrapping_sub(&o).wrapping_sub(&c))?
     };
     Ok(Additive { k, a: a.zip(&g, "product", |a, g| a.wrapping_add(&g).low(k))? })
+}
+
+/// [`online`] of elements, in one pass.
+fn elementwise<W: Word + Elem>(
+    first: bool,
+    x: &Masked<W>,
+    y: &Masked<W>,
+    repeat: Repeat,
+    g: &Array<W>,
+) -> Result<Array<W>> {
+    let (k, [mx, lx, my, ly]) = (x.k, [&x.m, &x.own, &y.m, &y.own].map(Array::data));
+    let terms = |mx: W, lx: W, my: W, ly: W, g: W| {
+        let direct =
+            if first { mx.wrapping_mul(&my.wrapping_sub(&ly)) } else { mx.wrapping_mul(&ly).wrapping_neg() };
+        direct.wrapping_sub(&lx.wrapping_mul(&my)).wrapping_add(&g).low(k)
+    };
+    let data = filled(g.len(), &|at, out| {
+        // Of y a row has one element, or as many as x.
+        let (n, one) = match repeat {
+            Repeat::Not => (g.len(), false),
+            Repeat::Elements(n) => (n, true),
+            Repeat::Rows(n) => (n, false),
+        };
+        in_rows(at, n, out, |row, at, out| {
+            let of_x = mx[at..].iter().zip(&lx[at..]).zip(&g.data()[at..]);
+            if one {
+                let (my, ly) = (my[row], ly[row]);
+                out.iter_mut().zip(of_x).for_each(|(out, ((&mx, &lx), &g))| *out = terms(mx, lx, my, ly, g));
+            } else {
+                let of_y = my[at - row * n..].iter().zip(&ly[at - row * n..]);
+                let all = of_x.zip(of_y);
+                out.iter_mut().zip(all).for_each(|(out, (((&mx, &lx), &g), (&my, &ly)))| {
+                    *out = terms(mx, lx, my, ly, g);
+                });
+            }
+        });
+    });
+    Array::new(g.shape().clone(), data)
 }

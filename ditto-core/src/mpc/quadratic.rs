@@ -15,15 +15,30 @@ use crate::error::{Error, Result};
 use crate::ring::{Word, cast};
 use crate::tensor::{Array, Elem};
 
+/// Runs `$body` with `$word` the smaller word that holds `$bits` bits: what is kept is no wider than it must be.
+macro_rules! with_word {
+    ($bits:expr, $word:ident => $body:expr) => {
+        if $bits <= 32 {
+            type $word = u32;
+            $body
+        } else {
+            type $word = u64;
+            $body
+        }
+    };
+}
+
 /// Cost for `n` elements of Z_{2^h}, results in Z_{2^k}.
 pub(crate) fn cost(n: usize, h: u32, k: u32) -> Cost {
-    Cost::deal(n, k - h) + Cost::deal(n, k - h) + Cost::deal(n, k) + Cost::deal(n, k - h - 1)
+    Cost::deal(n, k - h) + Cost::deal(n, k - h) + Cost::deal(n, k - h - 1) + Cost::deal(n, k)
 }
 
 /// What the parties compute for it.
 pub(crate) fn work<W: Word>(n: usize, h: u32, k: u32) -> Work {
-    let dealt = [k - h, k - h, k, k - h - 1].map(|bits| Work::deal::<u64>(n, bits));
-    dealt.into_iter().sum::<Work>().helper_passes::<W>(1, n).helper(Kind::Step, n).online(Kind::Step, n)
+    let wraps: Work = with_word!(k - h, D => {
+        [k - h, k - h, k - h - 1].map(|bits| Work::deal::<D>(n, bits)).into_iter().sum()
+    });
+    (wraps + Work::deal::<u64>(n, k)).helper_passes::<W>(1, n).helper(Kind::Step, n).online(Kind::Step, n)
 }
 
 /// Whether results in Z_{2^k} of numbers in Z_{2^h} can be had.
@@ -40,30 +55,38 @@ pub(crate) fn offline<W: Stored + Elem>(
     x: &Mask<W>,
     k: u32,
 ) -> Result<Dealt<u64>> {
+    check(x.k, k)?;
+    with_word!(k - x.k, D => offline_in::<W, D>(ctx, x, k))
+}
+
+fn offline_in<W: Stored + Elem, D: Stored>(
+    ctx: &Ctx<'_, Preprocess>,
+    x: &Mask<W>,
+    k: u32,
+) -> Result<Dealt<u64>> {
     let (h, n) = (x.k, x.shape.len());
-    check(h, k)?;
-    let mut columns: [Option<Vec<u64>>; 4] = Default::default();
+    let (mut wraps, mut square): ([Option<Vec<D>>; 3], _) = (Default::default(), None);
     if let (Some(l0), Some(l1)) = (&x.l0, &x.l1) {
-        let mut values: [Vec<u64>; 4] = std::array::from_fn(|_| Vec::with_capacity(n));
+        let mut small: [Vec<D>; 3] = std::array::from_fn(|_| Vec::with_capacity(n));
+        let mut squares = Vec::with_capacity(n);
+        let half = 1u64 << (h - 1);
         for (&a, &b) in l0.data().iter().zip(l1.data()) {
             let sum = a.wrapping_add(&b).low(h);
             let (carry, lambda, top) = (sum < a, sum.to_u64(), u64::from(sum.bit(h - 1)));
-            let half = 1u64 << (h - 1);
-            let numbers = [
-                u64::from(carry),
-                top,
-                lambda.wrapping_mul(lambda),
-                top.wrapping_mul(lambda.wrapping_sub(half)),
-            ];
-            values.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
+            let difference = top.wrapping_mul(lambda.wrapping_sub(half)).low(k - h - 1);
+            let numbers = [u64::from(carry), top, difference];
+            small.iter_mut().zip(numbers).for_each(|(column, number)| column.push(D::from_u64(number)));
+            squares.push(lambda.wrapping_mul(lambda).low(k));
         }
-        columns = values.map(Some);
+        (wraps, square) = (small.map(Some), Some(squares));
     }
-    for (values, bits) in columns.into_iter().zip([k - h, k - h, k, k - h - 1]) {
-        let values = values.map(|column| column.into_iter().map(|v| v.low(bits)).collect());
-        let share = ctx.deal::<u64>(n, bits, values)?;
+    let [carry, top, difference] = wraps;
+    for (values, bits) in [(carry, k - h), (top, k - h), (difference, k - h - 1)] {
+        let share = ctx.deal::<D>(n, bits, values)?;
         ctx.keep(share)?;
     }
+    let share = ctx.deal::<u64>(n, k, square)?;
+    ctx.keep(share)?;
     Ok(Dealt::new(x.shape.clone(), k))
 }
 
@@ -73,19 +96,28 @@ pub(crate) fn online<W: Stored + Elem>(
     a: i64,
     k: u32,
 ) -> Result<Additive<u64>> {
+    check(x.k, k)?;
+    with_word!(k - x.k, D => online_in::<W, D>(ctx, x, a, k))
+}
+
+fn online_in<W: Stored + Elem, D: Stored>(
+    ctx: &Ctx<'_, Evaluator>,
+    x: &Masked<W>,
+    a: i64,
+    k: u32,
+) -> Result<Additive<u64>> {
     let (h, n) = (x.k, x.m.len());
-    check(h, k)?;
-    let (carry, top) = (ctx.take::<u64>(n)?, ctx.take::<u64>(n)?);
-    let (square, difference) = (ctx.take::<u64>(n)?, ctx.take::<u64>(n)?);
+    let (carry, top, difference) = (ctx.take::<D>(n)?, ctx.take::<D>(n)?, ctx.take::<D>(n)?);
+    let square = ctx.take::<u64>(n)?;
     let (one, a, bias) = (u64::from(ctx.first()), a as u64, 1u64 << (h - 2));
     let value = |i: usize| {
         let c = cast::<W, u64>(x.m.data()[i]).wrapping_add(bias).low(h);
         // All ones where the lower wrap counts.
         let keep = (c >> (h - 1)).wrapping_sub(1);
         let public = c.wrapping_sub(bias);
-        let wraps = carry[i].wrapping_add(top[i] & keep);
+        let wraps = carry[i].to_u64().wrapping_add(top[i].to_u64() & keep);
         let rho = cast::<W, u64>(x.own.data()[i]).wrapping_sub(wraps << h);
-        let square = square[i].wrapping_sub((difference[i] & keep) << (h + 1));
+        let square = square[i].wrapping_sub((difference[i].to_u64() & keep) << (h + 1));
         let linear = public.wrapping_add(public).wrapping_add(a).wrapping_mul(rho);
         let constant = one.wrapping_mul(public.wrapping_mul(public.wrapping_add(a)));
         constant.wrapping_sub(linear).wrapping_add(square).low(k)

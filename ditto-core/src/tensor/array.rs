@@ -176,6 +176,40 @@ impl<W: Word + Elem> Array<W> {
     }
 }
 
+/// How the elements of an array repeat in a larger shape, where that takes no table of indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// The shapes are the same.
+    Not,
+    /// Each element fills a row of so many.
+    Elements(usize),
+    /// All elements, so many, fill each row.
+    Rows(usize),
+}
+
+impl Repeat {
+    /// How `shape` repeats in `whole`, to which it can be broadcast.
+    pub(crate) fn of(shape: &Shape, whole: &Shape) -> Option<Self> {
+        let (dims, out) = (shape.dims(), whole.dims());
+        if dims == out {
+            return Some(Self::Not);
+        }
+        if whole.is_empty() {
+            return None;
+        }
+        if shape.len() == 1 {
+            return Some(Self::Elements(whole.len()));
+        }
+        let inner = dims.iter().skip_while(|&&d| d == 1).count();
+        if out.ends_with(&dims[dims.len() - inner..]) {
+            return Some(Self::Rows(shape.len()));
+        }
+        let outer = dims.len() - dims.iter().rev().take_while(|&&d| d == 1).count();
+        let same = dims.len() == out.len() && out.starts_with(&dims[..outer]);
+        same.then(|| Self::Elements(whole.len() / shape.len()))
+    }
+}
+
 /// Applies `f` to pairs after broadcasting both operands to their common shape.
 pub fn broadcast_zip<A: Elem, B: Elem, C: Elem>(
     a: &Array<A>,
@@ -183,11 +217,77 @@ pub fn broadcast_zip<A: Elem, B: Elem, C: Elem>(
     op: &'static str,
     f: impl Fn(A, B) -> C + Sync,
 ) -> Result<Array<C>> {
-    if a.shape == b.shape {
-        return a.zip(b, op, f);
-    }
     let shape = a.shape.broadcast(&b.shape, op)?;
     let a = super::Broadcast(&shape).apply_to(a)?;
-    let b = super::Broadcast(&shape).apply_to(b)?;
-    a.zip(&b, op, f)
+    let (whole, own) = (a.data(), b.data());
+    let data = match Repeat::of(&b.shape, &shape) {
+        Some(Repeat::Elements(n)) => filled(shape.len(), &|at, out| {
+            in_rows(at, n, out, |row, at, out| {
+                let b = own[row];
+                out.iter_mut().zip(&whole[at..]).for_each(|(out, &a)| *out = f(a, b));
+            });
+        }),
+        Some(Repeat::Rows(n)) => filled(shape.len(), &|at, out| {
+            in_rows(at, n, out, |row, at, out| {
+                let pairs = whole[at..].iter().zip(&own[at - row * n..]);
+                out.iter_mut().zip(pairs).for_each(|(out, (&a, &b))| *out = f(a, b));
+            });
+        }),
+        _ => return a.zip(&super::Broadcast(&shape).apply_to(b)?, op, f),
+    };
+    Ok(Array { shape, data: Arc::new(data) })
+}
+
+/// Cuts `out`, which starts at element `at` of a whole, where rows of `n` end: `f` gets the row, where its piece starts in the
+/// whole, and the piece.
+#[inline(always)]
+pub(crate) fn in_rows<T>(at: usize, n: usize, mut out: &mut [T], mut f: impl FnMut(usize, usize, &mut [T])) {
+    let mut at = at;
+    while !out.is_empty() {
+        let row = at / n;
+        let (piece, rest) = out.split_at_mut(((row + 1) * n - at).min(out.len()));
+        f(row, at, piece);
+        at += piece.len();
+        out = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Broadcast;
+
+    #[test]
+    fn what_repeats_is_as_what_was_copied() {
+        let whole = Shape::new(&[3, 4, 5]);
+        let numbers = |shape: &Shape| {
+            Array::new(shape.clone(), (0..shape.len() as u64).map(|i| i * i + 3).collect()).expect("fits")
+        };
+        let wide = Shape::new(&[3, 200, 100]);
+        for (out, dims) in [
+            (&whole, &[3, 4, 5][..]),
+            (&whole, &[5]),
+            (&whole, &[1, 5]),
+            (&whole, &[4, 5]),
+            (&whole, &[1, 4, 5]),
+            (&whole, &[3, 1, 1]),
+            (&whole, &[3, 4, 1]),
+            (&whole, &[1]),
+            (&whole, &[]),
+            (&whole, &[4, 1]),
+            (&whole, &[3, 1, 5]),
+            (&whole, &[1, 4, 1]),
+            (&wide, &[100]),
+            (&wide, &[3, 200, 1]),
+            (&wide, &[3, 1, 1]),
+        ] {
+            let (a, b) = (numbers(out), numbers(&Shape::new(dims)));
+            let copied = Broadcast(out).apply_to(&b).expect("fits");
+            let f = |a: u64, b: u64| a.wrapping_mul(31).wrapping_sub(b);
+            let got = broadcast_zip(&a, &b, "test", f).expect("fits");
+            assert_eq!(got.data(), a.zip(&copied, "test", f).expect("one shape").data(), "{dims:?}");
+            let turned = broadcast_zip(&b, &a, "test", |b, a| f(a, b)).expect("fits");
+            assert_eq!(turned.data(), got.data(), "{dims:?} on the left");
+        }
+    }
 }
