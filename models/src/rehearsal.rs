@@ -16,7 +16,7 @@ use crate::architecture::{Architecture, PublicHead};
 use crate::estimate::Estimate;
 use crate::lookup::Embedding;
 use crate::model::{ModelSpec, Request, Visit};
-use crate::run::{Answered, Asked, Launch, Parties, RunError, Session};
+use crate::run::{Answered, Asked, Launch, Parties, RunError, Serving, Session};
 
 /// Sizes of the layer.
 const WIDTH: usize = 256;
@@ -121,20 +121,19 @@ impl Visit for Blank<'_> {
 
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { spec, requests, parties, randomness } = self;
-        let mut session = Session::start(parties, (model, spec), &Meaningless, randomness, &|_| ())?;
+        let serving = Serving::default();
+        let session = Session::start(parties, (model, spec), serving, &Meaningless, randomness, &|_| ())?;
         let mut timed = Vec::new();
         for (i, request) in requests.iter().enumerate() {
             let x = Array::zeros([request.rows(), spec.architecture.hidden_size]);
-            let (output, before) = (spec.architecture.output_shape(request), session.cpu_seconds);
+            let output = spec.architecture.output_shape(request);
             let at = (i, requests.len());
-            let Answered { preprocess, online, .. } =
+            let Answered { preprocess, online, totals, .. } =
                 session.request(model, request, Asked::Values(&x), &output, at)?;
-            let spent = |phase: usize| {
-                std::array::from_fn(|party| session.cpu_seconds[phase][party] - before[phase][party])
-            };
             let seconds = PhaseSeconds { preprocess, online };
-            timed.push(Timed { seconds, cpu_seconds: [spent(0), spent(1)] });
+            timed.push(Timed { seconds, cpu_seconds: totals.cpu_seconds });
         }
+        session.end_lane(requests.len())?;
         session.end()?;
         Ok(timed)
     }

@@ -8,12 +8,12 @@ mod quantized;
 mod session;
 mod task;
 
-pub use job::Job;
+pub use job::{Job, Serving};
 pub(crate) use launch::Parties;
 pub use launch::{Launch, Network};
 pub use party::party_process;
-pub use private::{Outcome, Phase, Seconds, run_private};
-pub(crate) use session::{Answered, Asked, Session};
+pub use private::{Failure, Outcome, Phase, Seconds, run_private};
+pub(crate) use session::{Answered, Asked, Begun, Session};
 pub use task::Task;
 
 use crate::calibrate::Unsafe;
@@ -109,6 +109,14 @@ pub enum RunError {
     /// A prompt.
     #[error("the prompt")]
     Prompt(#[source] Box<crate::generate::PromptError>),
+    /// Requests that failed while others were answered.
+    #[error("{count} request(s) failed, the first because {first}")]
+    Requests {
+        /// How many.
+        count: usize,
+        /// Why the first did.
+        first: String,
+    },
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]
     Job(String),
