@@ -422,7 +422,7 @@ fn close_half(make: Make) {
 
 /// After `close` the peer has everything, even if this end is gone before the peer looks.
 fn close_delivers_everything(make: Make) {
-    let (a, b) = make(limits());
+    let (a, b) = make(Limits { window: 64 << 20, ..limits() });
     for seq in 0..10 {
         a.send_credited(Message::new(at(0, seq), 0, vec![seq as u8; 3 << 20])).unwrap();
     }
