@@ -18,6 +18,7 @@
 //!   with that first cause.
 
 mod address;
+mod batches;
 mod channel;
 mod credit;
 mod endpoint;

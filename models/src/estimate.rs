@@ -70,6 +70,13 @@ impl Estimate {
         once + machine.predict(&work, self.operations.len(), self.cost.hops, self.reading)
             + PhaseSeconds::on(link, &self.cost)
     }
+
+    /// The same in all where preprocessing runs beside the online phase.
+    pub fn overlapped(&self, machine: &Machine, link: &Link) -> f64 {
+        let work = self.work();
+        let once = if self.continues { 0.0 } else { machine.first(&work).total() };
+        once + machine.predict_overlapped(&work, self.operations.len(), &self.cost, self.reading, link)
+    }
 }
 
 /// Operations that have the same name in every pass of a loop, together.

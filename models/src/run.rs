@@ -12,12 +12,12 @@ mod session;
 mod task;
 
 pub use arguments::{PartyArguments, Testing};
-pub use job::Job;
+pub use job::{Job, Serving};
 pub(crate) use launch::Parties;
 pub use launch::{Launch, Network};
-pub use private::{Outcome, Phase, Seconds, run_private};
+pub use private::{Failure, Outcome, Phase, Seconds, run_private};
 pub use requests::{Requested, Requests, run_requests};
-pub(crate) use session::{Answered, Asked, Session};
+pub(crate) use session::{Asked, Begun, Session};
 pub use task::Task;
 
 use crate::calibrate::Unsafe;
@@ -113,6 +113,14 @@ pub enum RunError {
     /// A prompt.
     #[error("the prompt")]
     Prompt(#[source] Box<crate::generate::PromptError>),
+    /// Requests that failed while others were answered.
+    #[error("{count} request(s) failed, the first because {first}")]
+    Requests {
+        /// How many.
+        count: usize,
+        /// Why the first did.
+        first: String,
+    },
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]
     Job(String),

@@ -191,7 +191,7 @@ fn json_has_the_promised_names_and_needs_only_the_configuration() {
     let out = ditto_json(dir.path(), &["--seq", "12", "--plan", "ditto", "--network", "wan"]);
     assert_eq!((&out["plan"], &out["network"], &out["seq"]), (&"ditto".into(), &"wan".into(), &12.into()));
     assert_eq!(keys(&out["cost"]), ["hops", "offline_bytes", "online_bytes"]);
-    assert_eq!(keys(&out["predicted_seconds"]), ["online", "preprocess"]);
+    assert_eq!(keys(&out["predicted_seconds"]), ["online", "overlapped", "preprocess"]);
     let told = estimate(dir.path(), Plan::Ditto, Link::WAN, 12);
     assert_eq!(
         out["cost"],

@@ -15,7 +15,7 @@ use ditto_models::lookup::Lookup;
 use ditto_models::plan::Plan;
 use ditto_models::quantization::QuantizationFile;
 use ditto_models::report::chain;
-use ditto_models::run::{Launch, Task, run_private};
+use ditto_models::run::{Launch, Serving, Task, run_private};
 use ditto_models::synthetic::SyntheticGpt2;
 use tempfile::TempDir;
 
@@ -233,6 +233,24 @@ fn a_token_that_ends_the_text_is_the_last() {
     let out = private(&generation);
     assert!(out.tokens.len() <= 2 && out.tokens.last() == Some(&second), "{:?}", out.tokens);
     assert_eq!(out.tokens, generation.reference().unwrap());
+}
+
+#[test]
+fn tokens_that_are_prepared_ahead_are_the_same() {
+    let dir = checkpoint(&SyntheticGpt2::new(endless(), 5));
+    let stored = private(&open(dir.path(), Plan::Accurate, "The cat sat", 4, Choice::Argmax));
+    let (last, eos_token_id) = (stored.tokens.len() - 2, Some(stored.tokens[stored.tokens.len() - 2]));
+    let ending = checkpoint(&SyntheticGpt2::new(Gpt2Config { eos_token_id, ..endless() }, 5));
+    let until = stored.tokens.iter().position(|&id| Some(id) == eos_token_id).unwrap_or(last);
+    for overlap in [None, Some(1 << 20)] {
+        let ahead = Serving { in_flight: 1, overlap, ahead: true };
+        for choice in [Choice::Argmax, GREEDY] {
+            let open = |dir: &Path| open(dir, Plan::Accurate, "The cat sat", 4, choice).with_serving(ahead);
+            assert_eq!(private(&open(dir.path())).tokens, stored.tokens);
+            // The text ends while one token more is being prepared.
+            assert_eq!(private(&open(ending.path())).tokens, stored.tokens[..=until]);
+        }
+    }
 }
 
 #[test]

@@ -75,6 +75,20 @@ fn json_has_the_promised_names() {
         assert!(out["seconds"][name].as_f64().unwrap() > 0.0, "{name}");
     }
     assert_eq!(numbers(&out["peak_rss_bytes"]).len(), 3);
+    assert!(out["requests_per_minute"].as_f64().unwrap() > 0.0 && out.get("failures").is_none());
+}
+
+#[test]
+fn requests_in_flight_cost_what_they_cost_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    checkpoint(dir.path(), SyntheticHead::Embedding);
+    let (one, two) = (json(dir.path(), &[]), json(dir.path(), &["--in-flight", "2", "--prepared", "1"]));
+    let overlapped = json(dir.path(), &["--overlap"]);
+    assert_eq!((&one["cost"], &one["cost"]), (&two["cost"], &overlapped["cost"]));
+    assert_eq!(two["results"].as_array().unwrap().len(), 2);
+    for out in [&two, &overlapped] {
+        assert_eq!(out["results"][1]["text"], one["results"][1]["text"]);
+    }
 }
 
 #[test]
@@ -178,6 +192,7 @@ fn bad_input_is_named() {
     refused(&unpaired, "--text is given 2 times, but --text-pair 1 times");
     refused(&["run", "--model", model, "--question", "a"], "--context");
     refused(&["run", "--model", model, "--text", "a", "--batch", "65"], "--batch");
+    refused(&["run", "--model", model, "--text", "a", "--in-flight", "17"], "--in-flight");
     std::fs::write(dir.path().join("model.safetensors"), b"nothing").unwrap();
     refused(&["run", "--model", model, "--text", "a"], "model.safetensors");
 }

@@ -34,6 +34,13 @@ impl PhaseSeconds {
         }
     }
 
+    /// What a network adds in all where preprocessing runs beside the online phase, modelled, apart from computing: the
+    /// helper's links and the evaluators' are busy at once, from the first deal on.
+    pub fn overlapped_on(link: &Link, cost: &Cost) -> f64 {
+        let Self { preprocess, online } = Self::on(link, cost);
+        preprocess.max(link.modelled_seconds(1, [0, 0]) + online)
+    }
+
     /// Both phases.
     pub fn total(&self) -> f64 {
         self.preprocess + self.online
@@ -242,6 +249,35 @@ impl Machine {
             online: factor[1] * computing.online + kernels.online + hop * f64::from(hops),
         }
     }
+
+    /// Time in all of the same request where preprocessing runs beside the online phase, with `link` between the parties:
+    /// what is busy longest sets it. That is the cores with the computing of all; or the chain of hops with what an
+    /// evaluator computes between them, its bytes and latency; or the helper, which deals while its links carry what it
+    /// has dealt. `cost` is the program's.
+    pub fn predict_overlapped(
+        &self,
+        work: &Work,
+        steps: usize,
+        cost: &Cost,
+        reading: f64,
+        link: &Link,
+    ) -> f64 {
+        let alone = self.predict(work, steps, cost.hops, reading);
+        let network = PhaseSeconds::on(link, cost);
+        let [before, after] = self.pace.factor;
+        let busy = |load: &Load, factor: f64| {
+            let of = |kernel: bool| self.core_seconds(load, |kind| kind.is_kernel() == kernel).total();
+            factor * of(false) + of(true)
+        };
+        let [near, far] = &work.prepare;
+        let preparing = busy(&work.helper, before) + busy(near, before) + busy(far, before);
+        let online = 2.0 * busy(&work.online, after) + busy(&work.assist, after);
+        let read = self.readings() * reading;
+        let cores = (preparing + online) / self.cores as f64 + self.pace.step * steps as f64;
+        let chain = alone.online + network.online;
+        let helper = (alone.preprocess - read).max(network.preprocess);
+        read + link.modelled_seconds(1, [0, 0]) + cores.max(chain).max(helper)
+    }
 }
 
 /// Limits of the factor that a run may show: a machine that was disturbed must not lead predictions far astray.
@@ -339,6 +375,27 @@ mod tests {
         let [wan, shared] = [PhaseSeconds::on, PhaseSeconds::on_shared].map(|on| on(&Link::WAN, &cost));
         assert!((wan.preprocess - 0.52).abs() < 1e-9 && (wan.online - 1.2).abs() < 1e-9, "{wan:?}");
         assert!((shared.preprocess - 1.02).abs() < 1e-9 && (shared.online - 2.2).abs() < 1e-9, "{shared:?}");
+    }
+
+    #[test]
+    fn overlapped_phases_take_what_is_busy_longest() {
+        let work = Work::default().helper(Kind::Step, 100).prepare(Kind::Step, 10).online(Kind::Step, 40);
+        let cost = |hops, offline| Cost { online: 0, offline, hops, multiply_adds: 0 };
+        let of = |cores: usize, cost: Cost, link: &Link| {
+            machine(cores).predict_overlapped(&work, 7, &cost, 0.0, link)
+        };
+        // 200 core seconds; the helper alone takes 100, the online phase 40 and a second a hop.
+        assert_eq!(of(1, cost(3, 0), &Link::NONE), 200.0);
+        assert_eq!(of(2, cost(3, 0), &Link::NONE), 100.0);
+        assert_eq!(of(64, cost(3, 0), &Link::NONE), 100.0);
+        assert_eq!(of(64, cost(90, 0), &Link::NONE), 130.0);
+        // A link's 50 MB/s: half of what is dealt takes 300 s.
+        let wan = of(64, cost(90, 30_000_000_000), &Link::WAN);
+        assert!((wan - 300.04).abs() < 1e-9, "{wan}");
+        let hops = of(64, cost(500, 0), &Link::WAN);
+        assert!((hops - (40.0 + 500.0 * 1.02 + 0.02)).abs() < 1e-9, "{hops}");
+        let network = PhaseSeconds::overlapped_on(&Link::WAN, &cost(500, 100_000_000));
+        assert!((network - 10.02).abs() < 1e-9, "{network}");
     }
 
     #[test]

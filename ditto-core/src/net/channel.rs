@@ -15,7 +15,7 @@ pub struct Limits {
     /// How much may have arrived without having been received. Every message counts a header more than its
     /// payload, so that empty messages cannot pile up without bound either.
     pub queued_bytes: u64,
-    /// How much a credited sender may have outstanding, headers included. `u64::MAX` lets the sender store everything with
+    /// How much a credited sender may have outstanding in each batch, headers included. `u64::MAX` lets the sender store everything with
     /// its peer in advance; then `queued_bytes` of the peer must have room for it.
     pub window: u64,
     /// How long a call waits for the peer.
@@ -27,7 +27,7 @@ impl Default for Limits {
         Self {
             frame_bytes: 256 << 20,
             queued_bytes: 4 << 30,
-            window: 64 << 20,
+            window: 16 << 20,
             time_limit: Duration::from_secs(60),
         }
     }
@@ -53,13 +53,13 @@ pub trait Channel: Send + Sync {
     /// Queues a message; never waits for the peer.
     fn send(&self, message: Message) -> Result<(), NetError>;
 
-    /// Queues a message once the peer has received enough of the earlier credited messages that at most
-    /// [`Limits::window`] bytes are outstanding. A message larger than the window goes when nothing is
+    /// Queues a message once the peer has received enough of the earlier credited messages of its batch that at most
+    /// [`Limits::window`] bytes of them are outstanding. A message larger than the window goes when nothing is
     /// outstanding. Fails when no credit comes for the channel's time limit.
     ///
     /// Messages of several threads go in the order of their calls. The receiver must not wait for a message
-    /// behind more than a window of others that it leaves unreceived: neither side could go on, and both
-    /// would time out.
+    /// behind more than a window of others of that batch that it leaves unreceived: neither side could go on, and both
+    /// would time out. Batches do not wait for each other.
     fn send_credited(&self, message: Message) -> Result<(), NetError>;
 
     /// Waits, at most the channel's time limit, for the message at `address`. `bytes` is the payload's
@@ -76,6 +76,11 @@ pub trait Channel: Send + Sync {
     /// Marks the channel as failed, tells the peer why in a short text, and wakes all waiters. Does nothing
     /// when the channel has failed already. May take up to a second when the peer does not read.
     fn abort(&self, reason: &str);
+
+    /// Gives up a batch, tells the peer why in a short text, and wakes who waits for its messages: for both ends every
+    /// call for that batch fails from now on, and no other. Does nothing when the batch was given up already, or the
+    /// channel has failed.
+    fn abandon(&self, batch: u64, reason: &str);
 
     /// Waits until the peer's queue holds everything that was sent, and says goodbye. After that nothing
     /// more can be sent, while messages of the peer can still be received until it closes too.

@@ -62,6 +62,8 @@ conformance!(
     dropped_peer_wakes_all,
     abort_reaches_peer,
     long_reasons_are_cut,
+    an_abandoned_batch_ends_alone,
+    an_abandoned_batch_wakes_its_sender,
     only_the_first_cause_counts,
     close_is_orderly,
     close_from_both_ends,
@@ -71,6 +73,7 @@ conformance!(
     credit_bounds_the_sender,
     credit_for_an_oversize_message,
     credit_unlimited,
+    credit_of_batches_is_apart,
     credit_times_out,
     credit_counts_progress,
     credit_is_batched,
@@ -310,6 +313,61 @@ fn abort_reaches_peer(make: Make) {
     assert_eq!(failure(&b), kind);
 }
 
+fn an_abandoned_batch_ends_alone(make: Make) {
+    let (a, b) = make(limits());
+    let [gone, goes_on] =
+        [1, 2].map(|batch| move |seq| Message::new(Address::new(batch, 0, seq), 0, vec![7]));
+    a.send(gone(0)).unwrap();
+    let waiter = {
+        let b = b.clone();
+        thread::spawn(move || b.recv(Address::new(1, 0, 9), 1))
+    };
+    thread::sleep(Duration::from_millis(30));
+    a.abandon(1, &"é".repeat(5000));
+    a.abandon(1, "another reason");
+    let kind = NetErrorKind::Abandoned { by: Peer::P0, reason: "é".repeat(512).into() };
+    let error = waiter.join().unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.address()), (&kind, Some(Address::new(1, 0, 9))));
+    // Both ends are told, also of what has come already; and what crosses the news is no error.
+    b.send(goes_on(0)).unwrap();
+    for end in [&a, &b] {
+        assert_eq!(end.recv(Address::new(1, 0, 0), 1).unwrap_err().kind(), &kind);
+        assert_eq!(end.send(gone(1)).unwrap_err().kind(), &kind);
+        assert_eq!(end.send_credited(gone(1)).unwrap_err().kind(), &kind);
+    }
+    a.send(goes_on(0)).unwrap();
+    for end in [&a, &b] {
+        assert_eq!(end.recv(Address::new(2, 0, 0), 1).unwrap().payload, [7]);
+        assert_eq!(end.failure(), None);
+    }
+    a.close().unwrap();
+    a.abandon(2, "too late to be told");
+    b.close().unwrap();
+}
+
+fn an_abandoned_batch_wakes_its_sender(make: Make) {
+    let (a, b) = make(Limits { window: 100, ..limits() });
+    a.send_credited(Message::new(Address::new(1, 0, 0), 0, vec![0; 60])).unwrap();
+    let sender = {
+        let a = a.clone();
+        thread::spawn(move || a.send_credited(Message::new(Address::new(1, 0, 1), 0, vec![0; 60])))
+    };
+    thread::sleep(Duration::from_millis(30));
+    b.abandon(1, "no more");
+    let error = sender.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), &NetErrorKind::Abandoned { by: Peer::P1, reason: "no more".into() });
+    // What the batch left in the queue is gone: the next has all its room.
+    let queue = Limits { queued_bytes: 2 * (60 + HEADER), ..limits() };
+    let (a, b) = make(queue);
+    for batch in 1..5 {
+        a.send(Message::new(Address::new(batch, 0, 0), 0, vec![0; 60])).unwrap();
+        a.send(Message::new(Address::new(batch, 0, 1), 0, vec![0; 60])).unwrap();
+        b.recv(Address::new(batch, 0, 1), 60).unwrap();
+        b.abandon(batch, "enough");
+    }
+    assert_eq!((a.failure(), b.failure()), (None, None));
+}
+
 fn long_reasons_are_cut(make: Make) {
     let (a, b) = make(limits());
     a.abort(&"é".repeat(5000));
@@ -364,7 +422,7 @@ fn close_half(make: Make) {
 
 /// After `close` the peer has everything, even if this end is gone before the peer looks.
 fn close_delivers_everything(make: Make) {
-    let (a, b) = make(limits());
+    let (a, b) = make(Limits { window: 64 << 20, ..limits() });
     for seq in 0..10 {
         a.send_credited(Message::new(at(0, seq), 0, vec![seq as u8; 3 << 20])).unwrap();
     }

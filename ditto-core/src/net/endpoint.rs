@@ -4,10 +4,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::address::{Address, Message, Peer};
+use super::batches::Batches;
 use super::channel::Limits;
-use super::credit::{Returns, Window};
 use super::error::{Ending, NetError, NetErrorKind};
-use super::frame::{Frame, FrameKind, HEADER_BYTES};
+use super::frame::{Frame, FrameKind, HEADER_BYTES, cut};
 use super::queue::{Lookup, Queue};
 use super::stats::Stats;
 
@@ -39,8 +39,7 @@ pub(crate) struct Endpoint<W> {
 
 struct State {
     queue: Queue,
-    window: Window,
-    returns: Returns,
+    batches: Batches,
     /// The first error.
     failure: Option<NetError>,
     /// This end has sent its goodbye.
@@ -59,8 +58,7 @@ impl<W: Wire> Endpoint<W> {
     pub(crate) fn new(local: Peer, peer: Peer, session: u64, limits: Limits, wire: W) -> Self {
         let state = State {
             queue: Queue::new(limits.queued_bytes),
-            window: Window::new(limits.window),
-            returns: Returns::new(limits.window),
+            batches: Batches::new(limits.window),
             failure: None,
             closing: false,
             confirmed: false,
@@ -117,29 +115,31 @@ impl<W: Wire> Endpoint<W> {
         let start = Instant::now();
         let mut asked = false;
         let mut state = self.lock();
-        let ticket = state.window.ticket();
+        let batch = address.batch;
+        let ticket = state.batches.of(batch).window.ticket();
         loop {
             self.can_send(&state, address)?;
-            if state.window.is_turn(ticket) {
-                if state.window.take(credit) {
+            if state.batches.of(batch).window.is_turn(ticket) {
+                if state.batches.of(batch).window.take(credit) {
                     break;
                 }
                 if !asked {
                     asked = true;
                     drop(state);
-                    self.put_control(FrameKind::Want, Vec::new());
+                    self.put(Frame::of_batch(self.session, FrameKind::Want, batch, Vec::new()));
                     state = self.lock();
                     continue;
                 }
             }
-            let deadline = state.window.waiting_since(start).checked_add(self.limits.time_limit);
+            let window = &state.batches.of(batch).window;
+            let deadline = window.waiting_since(start).checked_add(self.limits.time_limit);
             state = self.wait(state, deadline, Some(address))?;
         }
         drop(state);
         self.put_message(FrameKind::Credited, message);
         // The turn passes on only now: a request for credit of the next in turn must not overtake this
         // message, whose arrival withdraws such requests.
-        self.lock().window.next_turn();
+        self.lock().batches.of(batch).window.next_turn();
         self.changed.notify_all();
         Ok(())
     }
@@ -151,6 +151,9 @@ impl<W: Wire> Endpoint<W> {
             if let Some(failure) = &state.failure {
                 return Err(failure.clone().or_at(address));
             }
+            if let Some(abandoned) = state.batches.abandoned(address.batch) {
+                return Err(abandoned.clone().or_at(address));
+            }
             match state.queue.look_up(address) {
                 Lookup::Here(got) => {
                     if let Err(kind) = length.check(got) {
@@ -158,7 +161,10 @@ impl<W: Wire> Endpoint<W> {
                     }
                     if let Some(arrived) = state.queue.take(address) {
                         let credit = match arrived.credited {
-                            true => state.returns.received(credit_of(arrived.message.payload.len())),
+                            true => {
+                                let bytes = credit_of(arrived.message.payload.len());
+                                state.batches.of(address.batch).returns.received(bytes)
+                            }
                             false => None,
                         };
                         break (arrived, credit);
@@ -175,7 +181,7 @@ impl<W: Wire> Endpoint<W> {
         };
         drop(state);
         if let Some(credit) = credit {
-            self.put_credit(credit);
+            self.put_credit(address.batch, credit);
         }
         Ok(arrived.message)
     }
@@ -191,6 +197,20 @@ impl<W: Wire> Endpoint<W> {
         drop(state);
         self.put_abort(reason);
         true
+    }
+
+    pub(crate) fn abandon(&self, batch: u64, reason: &str) {
+        let mut state = self.lock();
+        if state.failure.is_some() || state.closing {
+            return;
+        }
+        let reason = cut(reason);
+        let kind = NetErrorKind::Abandoned { by: self.local, reason: reason.into() };
+        if self.give_up(&mut state, batch, kind) {
+            drop(state);
+            let reason = reason.as_bytes().to_vec();
+            self.put(Frame::of_batch(self.session, FrameKind::Abandon, batch, reason));
+        }
     }
 
     pub(crate) fn close(&self) -> Result<(), NetError> {
@@ -259,6 +279,9 @@ impl<W: Wire> Endpoint<W> {
         if let Some(failure) = &state.failure {
             return Err(failure.clone().or_at(address));
         }
+        if let Some(abandoned) = state.batches.abandoned(address.batch) {
+            return Err(abandoned.clone().or_at(address));
+        }
         let ending = match (state.closing, state.ended) {
             (true, _) => Ending::Here,
             (_, true) => Ending::Goodbye,
@@ -303,6 +326,17 @@ impl<W: Wire> Endpoint<W> {
         error
     }
 
+    /// Ends a batch for its first reason; false when it has had one.
+    fn give_up(&self, state: &mut State, batch: u64, kind: NetErrorKind) -> bool {
+        if state.batches.abandoned(batch).is_some() {
+            return false;
+        }
+        state.batches.of(batch).abandoned = Some(NetError::new(kind).with_peer(self.peer));
+        state.queue.drop_batch(batch);
+        self.changed.notify_all();
+        true
+    }
+
     fn put_message(&self, kind: FrameKind, message: Message) {
         self.stats.sent(message.address.step, message.payload.len() as u64);
         self.stats.sent_overhead(HEADER_BYTES as u64);
@@ -313,12 +347,12 @@ impl<W: Wire> Endpoint<W> {
         self.put(Frame::control(self.session, kind, payload));
     }
 
-    fn put_credit(&self, bytes: u64) {
-        self.put_control(FrameKind::Credit, bytes.to_le_bytes().to_vec());
+    fn put_credit(&self, batch: u64, bytes: u64) {
+        self.put(Frame::of_batch(self.session, FrameKind::Credit, batch, bytes.to_le_bytes().to_vec()));
     }
 
     fn put_abort(&self, reason: &str) {
-        self.put(Frame::abort(self.session, reason));
+        self.put_control(FrameKind::Abort, cut(reason).as_bytes().to_vec());
     }
 
     fn put(&self, frame: Frame) {

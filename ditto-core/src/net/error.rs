@@ -148,6 +148,14 @@ pub enum NetErrorKind {
         /// Why, in the words of that party.
         reason: Arc<str>,
     },
+    /// One end gave up this batch and said why; others go on.
+    #[error("the request was given up by {by}: {reason}")]
+    Abandoned {
+        /// Who gave up.
+        by: Peer,
+        /// Why, in the words of that party.
+        reason: Arc<str>,
+    },
     /// The operating system reported an error.
     #[error("{text}")]
     Io {

@@ -21,7 +21,7 @@ use super::error::{Flaw, NetErrorKind};
 pub const HEADER_BYTES: usize = 40;
 
 /// The version of the frame format.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The longest reason an abort carries.
 pub(crate) const REASON_BYTES: usize = 1024;
@@ -35,9 +35,9 @@ pub enum FrameKind {
     Data,
     /// A message that takes credit until it has been received.
     Credited,
-    /// Returns credit; the payload is the number of bytes.
+    /// Returns credit of a batch; the payload is the number of bytes.
     Credit,
-    /// A sender waits for credit, so credit must not be collected any longer.
+    /// A sender waits for credit of a batch, so credit must not be collected any longer.
     Want,
     /// The sender gives up; the payload says why.
     Abort,
@@ -45,10 +45,12 @@ pub enum FrameKind {
     Close,
     /// The sender has got a [`Close`](FrameKind::Close), and so all that went before it.
     Closed,
+    /// The sender gives a batch up, and that only; the payload says why.
+    Abandon,
 }
 
 impl FrameKind {
-    const ALL: [FrameKind; 7] = [
+    const ALL: [FrameKind; 8] = [
         FrameKind::Data,
         FrameKind::Credited,
         FrameKind::Credit,
@@ -56,6 +58,7 @@ impl FrameKind {
         FrameKind::Abort,
         FrameKind::Close,
         FrameKind::Closed,
+        FrameKind::Abandon,
     ];
 
     fn code(self) -> u8 {
@@ -67,6 +70,7 @@ impl FrameKind {
             FrameKind::Abort => 4,
             FrameKind::Close => 5,
             FrameKind::Closed => 6,
+            FrameKind::Abandon => 7,
         }
     }
 
@@ -83,7 +87,8 @@ pub struct Header {
     pub kind: FrameKind,
     /// The session it belongs to.
     pub session: u64,
-    /// Where its message belongs; zero in control frames.
+    /// Where its message belongs. In control frames all but the batch is zero, and the batch too in those that concern
+    /// the whole channel.
     pub address: Address,
     /// Lamport depth; zero in control frames.
     pub depth: u32,
@@ -137,7 +142,7 @@ impl Header {
         let possible = match kind {
             FrameKind::Data | FrameKind::Credited => true,
             FrameKind::Credit => header.length == 8,
-            FrameKind::Abort => header.length <= REASON_BYTES as u64,
+            FrameKind::Abort | FrameKind::Abandon => header.length <= REASON_BYTES as u64,
             FrameKind::Want | FrameKind::Close | FrameKind::Closed => header.length == 0,
         };
         if possible { Ok(header) } else { Err(NetErrorKind::Malformed(Flaw::ControlLength(header.length))) }
@@ -158,7 +163,7 @@ pub struct Frame {
     pub kind: FrameKind,
     /// The session it belongs to.
     pub session: u64,
-    /// Where its message belongs; zero in control frames.
+    /// Where its message belongs: see [`Header::address`].
     pub address: Address,
     /// Lamport depth; zero in control frames.
     pub depth: u32,
@@ -173,18 +178,14 @@ impl Frame {
         Self { kind, session, address, depth, payload }
     }
 
-    /// A frame that carries no message.
+    /// A frame that carries no message and concerns the whole channel.
     pub(crate) fn control(session: u64, kind: FrameKind, payload: Vec<u8>) -> Self {
-        Self { kind, session, address: Address::new(0, 0, 0), depth: 0, payload }
+        Self::of_batch(session, kind, 0, payload)
     }
 
-    /// A frame that says why its sender gives up.
-    pub(crate) fn abort(session: u64, reason: &str) -> Self {
-        let mut end = reason.len().min(REASON_BYTES);
-        while !reason.is_char_boundary(end) {
-            end -= 1;
-        }
-        Self::control(session, FrameKind::Abort, reason.as_bytes()[..end].to_vec())
+    /// A frame that carries no message and concerns a batch.
+    pub(crate) fn of_batch(session: u64, kind: FrameKind, batch: u64, payload: Vec<u8>) -> Self {
+        Self { kind, session, address: Address::new(batch, 0, 0), depth: 0, payload }
     }
 
     /// The header that goes before the payload.
@@ -197,6 +198,15 @@ impl Frame {
             length: self.payload.len() as u64,
         }
     }
+}
+
+/// As much of a text as a frame carries.
+pub(crate) fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
 }
 
 #[cfg(test)]
@@ -214,7 +224,7 @@ mod tests {
             let length = match kind {
                 FrameKind::Data | FrameKind::Credited => length,
                 FrameKind::Credit => 8,
-                FrameKind::Abort => length % (REASON_BYTES as u64 + 1),
+                FrameKind::Abort | FrameKind::Abandon => length % (REASON_BYTES as u64 + 1),
                 FrameKind::Want | FrameKind::Close | FrameKind::Closed => 0,
             };
             Header { kind, session, address: Address { batch, step, seq }, depth, length }
@@ -263,10 +273,9 @@ mod tests {
 
         #[test]
         fn reasons_are_cut_between_characters(reason in "\\PC{0,1200}") {
-            let frame = Frame::abort(7, &reason);
-            prop_assert!(frame.payload.len() <= REASON_BYTES);
-            let text = String::from_utf8(frame.payload.clone()).unwrap();
-            prop_assert!(reason.starts_with(&text));
+            let text = cut(&reason);
+            prop_assert!(text.len() <= REASON_BYTES && reason.starts_with(text));
+            let frame = Frame::control(7, FrameKind::Abort, text.as_bytes().to_vec());
             prop_assert!(Header::decode(&frame.header().encode()).is_ok());
         }
     }
@@ -280,7 +289,7 @@ mod tests {
             depth: 0x4443_4241,
             length: 0x5857_5655_5453_5251,
         };
-        let mut expected = vec![0xd1, 0x70, 1, 1, 0x41, 0x42, 0x43, 0x44];
+        let mut expected = vec![0xd1, 0x70, 2, 1, 0x41, 0x42, 0x43, 0x44];
         expected.extend(0x01..=0x08);
         expected.extend(0x11..=0x18);
         expected.extend(0x21..=0x24);

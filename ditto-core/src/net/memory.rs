@@ -134,6 +134,9 @@ impl Channel for MemoryChannel {
         self.endpoint.abort(reason);
     }
 
+    fn abandon(&self, batch: u64, reason: &str) {
+        self.endpoint.abandon(batch, reason);
+    }
     fn close(&self) -> Result<(), NetError> {
         self.endpoint.close()
     }

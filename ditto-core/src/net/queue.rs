@@ -74,6 +74,25 @@ impl Queue {
         Some(arrived)
     }
 
+    /// Gives an admitted place free without a message in it.
+    pub(crate) fn discard(&mut self, address: Address, length: u64) {
+        if self.places.remove(&address).is_some() {
+            self.bytes = self.bytes.saturating_sub(cost(length));
+        }
+    }
+
+    /// Gives the payloads of a batch free. Places of messages that are still being read stay.
+    pub(crate) fn drop_batch(&mut self, batch: u64) {
+        let bytes = &mut self.bytes;
+        self.places.retain(|address, place| match place {
+            Some(arrived) if address.batch == batch => {
+                *bytes = bytes.saturating_sub(cost(arrived.message.payload.len() as u64));
+                false
+            }
+            _ => true,
+        });
+    }
+
     /// Gives all payloads free; used when the channel has failed.
     pub(crate) fn clear(&mut self) {
         self.places = HashMap::new();
@@ -109,6 +128,22 @@ mod tests {
         assert!(queue.take(address).is_some());
         assert_eq!(queue.look_up(address), Lookup::Taken);
         assert_eq!(queue.admit(address, 5), Err(NetErrorKind::Duplicate));
+        assert_eq!(queue.bytes, 0);
+    }
+
+    #[test]
+    fn a_batch_goes_as_a_whole() {
+        let mut queue = Queue::new(1000);
+        let [gone, read, other] = [Address::new(1, 0, 0), Address::new(1, 0, 1), Address::new(2, 0, 0)];
+        for address in [gone, read, other] {
+            queue.admit(address, 5).unwrap();
+        }
+        queue.put(arrived(gone, 5));
+        queue.put(arrived(other, 5));
+        queue.drop_batch(1);
+        assert_eq!((queue.look_up(gone), queue.look_up(other)), (Lookup::Taken, Lookup::Here(5)));
+        queue.discard(read, 5);
+        queue.take(other).unwrap();
         assert_eq!(queue.bytes, 0);
     }
 

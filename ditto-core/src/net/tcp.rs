@@ -253,6 +253,10 @@ impl Channel for TcpChannel {
         }
     }
 
+    fn abandon(&self, batch: u64, reason: &str) {
+        self.endpoint.abandon(batch, reason);
+    }
+
     fn close(&self) -> Result<(), NetError> {
         self.endpoint.close()
     }

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use super::SecureModel;
 use super::lookup::make_keys;
-use super::party::Report;
 use super::plain::words;
+use super::report::Report;
 use crate::error::{Error, Result};
 use crate::fixed::{Fixed, WordOf, decode};
 use crate::kernel::{pack, packed_len, unpack};
 use crate::keys::reserved;
-use crate::net::{Address, Channel, Message, Peer};
+use crate::net::{Address, Channel, Message, NetError, Peer};
 use crate::prg::{Prg, Randomness, Seed};
 use crate::ring::Word;
 use crate::tensor::{Array, Shape};
@@ -153,6 +153,16 @@ impl Client {
     /// Tells all parties to stop.
     pub fn abort(&self, reason: &str) {
         self.links.iter().for_each(|l| l.abort(reason));
+    }
+
+    /// Tells all parties that the client gives up a request, and that only: others go on.
+    pub fn abandon(&self, batch: u64, reason: &str) {
+        self.links.iter().for_each(|l| l.abandon(batch, reason));
+    }
+
+    /// Why the session cannot go on, if a link has failed.
+    pub fn failure(&self) -> Option<NetError> {
+        self.links.iter().find_map(|l| l.failure())
     }
 
     /// The link to a party, for control messages.

@@ -50,6 +50,9 @@ impl<C: Channel> Channel for Watched<C> {
     fn abort(&self, reason: &str) {
         self.inner.abort(reason);
     }
+    fn abandon(&self, batch: u64, reason: &str) {
+        self.inner.abandon(batch, reason);
+    }
     fn close(&self) -> Result<(), NetError> {
         self.inner.close()
     }

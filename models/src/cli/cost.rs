@@ -71,8 +71,16 @@ struct Json<'a> {
     seq: usize,
     past: usize,
     cost: JsonCost,
-    predicted_seconds: PhaseSeconds,
+    predicted_seconds: JsonSeconds,
     operations: Vec<JsonOperation<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonSeconds {
+    preprocess: f64,
+    online: f64,
+    /// In all with `--overlap`.
+    overlapped: f64,
 }
 
 #[derive(Serialize)]
@@ -100,7 +108,8 @@ impl CostOf {
         request.check(&model.architecture).map_err(RunError::Job)?;
         let estimate = Estimate::new(&model, &request)?;
         let machine = rehearse(&model, &Launch::processes()?)?;
-        let seconds = estimate.seconds(&machine, &link);
+        let PhaseSeconds { preprocess, online } = estimate.seconds(&machine, &link);
+        let seconds = JsonSeconds { preprocess, online, overlapped: estimate.overlapped(&machine, &link) };
         let text = if self.json {
             self.to_json(&estimate, seconds)
         } else {
@@ -111,7 +120,7 @@ impl CostOf {
         Ok(())
     }
 
-    fn to_json(&self, estimate: &Estimate, predicted_seconds: PhaseSeconds) -> String {
+    fn to_json(&self, estimate: &Estimate, predicted_seconds: JsonSeconds) -> String {
         let operations = estimate.operations.iter().map(|o| JsonOperation {
             step: &o.step,
             hops: o.cost.hops,
@@ -132,7 +141,7 @@ impl CostOf {
         serde_json::to_string(&json).unwrap_or_default() + "\n"
     }
 
-    fn to_text(&self, estimate: &Estimate, machine: &Machine, seconds: PhaseSeconds) -> String {
+    fn to_text(&self, estimate: &Estimate, machine: &Machine, seconds: JsonSeconds) -> String {
         let rows = estimate.rows(ROWS);
         let efforts: Vec<f64> = rows.iter().map(|row| machine.effort(&row.work)).collect();
         let all: f64 = efforts.iter().sum();
@@ -170,13 +179,17 @@ impl CostOf {
             network => format!("{network} (network modelled)"),
         };
         out + &format!(
-            "\npredicted on {network}: {:.2} s preprocessing, {:.2} s online\n\
+            "\npredicted on {network}: {:.2} s preprocessing, {:.2} s online; {:.2} s in all with --overlap\n\
+             the helper sends {:.1} MB to P0 and {:.1} MB to P1\n\
              this machine: {} cores; one does {:.0} / {:.0} / {:.0} G multiply-adds/s (rings to 32 / 52 / 64 bits), \
              {:.1} GB/s of AES,\n  {:.1} GB/s through arrays, {:.0} M table steps/s; loopback {:.0} us a hop, {:.1} GB/s\n\
              in a run of a small layer: {:.0} us a hop with what goes with it; computing takes {:.1} (preprocessing) and \
              {:.1} times (online)\n  what it takes alone\n",
             seconds.preprocess,
             seconds.online,
+            seconds.overlapped,
+            estimate.dealt[0] as f64 / 1e6,
+            estimate.dealt[1] as f64 / 1e6,
             machine.cores(),
             per_second(Kind::Multiply32, 1e9),
             per_second(Kind::Multiply52, 1e9),

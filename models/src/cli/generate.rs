@@ -128,7 +128,10 @@ impl Generate {
         let (generation, quantization) =
             Generation::open(&self.model, setup.plan, &self.prompt, self.tokens.into(), self.choice())?
                 .quantized(setup.quantization.as_deref())?;
-        let generation = generation.with_lookup(setup.embedding)?.with_link(setup.network.link());
+        let generation = generation
+            .with_lookup(setup.embedding)?
+            .with_link(setup.network.link())
+            .with_serving(setup.serving(1, true));
         if !self.json {
             self.warn(quantization.is_some());
         }

@@ -7,7 +7,7 @@ use super::setup::{JsonCost, Setup};
 use super::show::show;
 use clap::Args;
 use ditto_models::answer::Answer;
-use ditto_models::run::{Network, Outcome, Phase, RunError, Task, run_private};
+use ditto_models::run::{Failure, Network, Outcome, Phase, RunError, Serving, Task, run_private};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -54,6 +54,11 @@ pub(crate) struct Run {
     /// Texts that share one request and its hops, at most; a GPT-2 takes one at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     batch: u8,
+    /// Requests in flight at once: they share the parties and their links, and fill each other's waits. Each is prepared
+    /// while it is answered, as with --overlap
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(Serving::MOST)))]
+    in_flight: u8,
     #[command(flatten)]
     setup: Setup,
     /// Print one JSON object instead of text
@@ -71,6 +76,10 @@ struct Json<'a> {
     network: Network,
     results: &'a [Answer],
     reference: &'a [Answer],
+    /// Requests that failed; absent if none did.
+    #[serde(skip_serializing_if = "<[Failure]>::is_empty")]
+    failures: &'a [Failure],
+    requests_per_minute: f64,
     cost: JsonCost,
     seconds: JsonSeconds,
     cpu_seconds: JsonCpu,
@@ -102,8 +111,8 @@ impl Run {
             .batched(self.batch.into())?
             .with_lookup(setup.embedding)?
             .quantized(setup.quantization.as_deref())?;
-        let task = task.with_link(setup.network.link());
-        let reference = task.reference()?;
+        let task = task.with_link(setup.network.link()).with_serving(setup.serving(self.in_flight, false));
+        let mut reference = task.reference()?;
         if !self.json {
             self.warn(&task);
         }
@@ -112,7 +121,12 @@ impl Run {
         let progress = |phase| advance(&bar, phase);
         let outcome = run_private(&task, &launch, setup.limits(), randomness, &progress)?;
         bar.finish_and_clear();
-        let modelled = self.setup.modelled(&outcome.counted);
+        // Beside each private answer that of floats.
+        for failure in outcome.failures.iter().rev() {
+            reference.drain(task.places(failure.request));
+        }
+        // What several requests at once add to each other's time is not modelled.
+        let modelled = self.setup.modelled(&outcome.counted).filter(|_| self.in_flight == 1);
         let mut out = std::io::stdout().lock();
         // A reader that stops early (head, a pager) is no failure of the run.
         let _ = if self.json {
@@ -120,7 +134,12 @@ impl Run {
         } else {
             out.write_all(self.to_text(&outcome, &reference, modelled).as_bytes())
         };
-        Ok(())
+        match &outcome.failures[..] {
+            [] => Ok(()),
+            [first, ..] => {
+                Err(RunError::Requests { count: outcome.failures.len(), first: first.error.clone() })
+            }
+        }
     }
 
     fn warn(&self, task: &Task) {
@@ -145,6 +164,8 @@ impl Run {
             network: self.setup.network,
             results: &outcome.answers,
             reference,
+            failures: &outcome.failures,
+            requests_per_minute: per_minute(outcome),
             cost: cost.into(),
             seconds: JsonSeconds {
                 share_weights: seconds.share_weights,
@@ -171,7 +192,7 @@ impl Run {
         let _ = writeln!(
             out,
             "\nplan {}, {} text(s)\n  sent     {:.2} MB online, {:.2} MB offline, {} hops\n  seconds  {:.2} sharing \
-             the weights, {:.2} preprocessing, {:.2} online, {:.2} in all",
+             the weights, {:.2} preprocessing, {:.2} online{}, {:.2} in all",
             self.setup.plan.as_str(),
             outcome.answers.len(),
             megabytes(cost.online),
@@ -180,8 +201,18 @@ impl Run {
             s.share_weights,
             s.preprocess,
             s.online,
+            if self.setup.overlaps() || self.in_flight > 1 { " with what overlaps" } else { "" },
             s.total
         );
+        if self.in_flight > 1 {
+            let _ = writeln!(
+                out,
+                "  flow     {:.2} s for all requests, {} at once at most: {:.1} a minute",
+                s.requests,
+                self.in_flight,
+                per_minute(outcome)
+            );
+        }
         if let Some(seconds) = modelled {
             let _ = writeln!(
                 out,
@@ -193,6 +224,11 @@ impl Run {
         let _ = writeln!(out, "  memory   {} at most (P0, P1, P2)", rss.join(", "));
         out
     }
+}
+
+/// Requests answered in a minute, from the first asked to the last answered.
+fn per_minute(outcome: &Outcome) -> f64 {
+    60.0 * outcome.answered as f64 / outcome.seconds.requests.max(1e-9)
 }
 
 pub(super) fn advance(bar: &ProgressBar, phase: Phase) {

@@ -6,7 +6,7 @@ use ditto_core::cost::{Cost, PhaseSeconds};
 use ditto_core::net::Limits;
 use ditto_models::lookup::Lookup;
 use ditto_models::plan::Plan;
-use ditto_models::run::{Launch, Network, RunError, Testing};
+use ditto_models::run::{Launch, Network, RunError, Serving, Testing};
 use serde::Serialize;
 
 /// How three parties run a checkpoint on this machine.
@@ -25,6 +25,14 @@ pub(super) struct Setup {
     /// Choose variants of protocols for this network, and tell the time that it would add (modelled, not measured)
     #[arg(long, value_enum, default_value = "none")]
     pub(super) network: Network,
+    /// Run preprocessing beside the online phase of the same request instead of before it: less time in all and less
+    /// memory, but more time from the text to the answer
+    #[arg(long)]
+    overlap: bool,
+    /// Most MiB of prepared material that a party holds with --overlap
+    #[arg(long, value_name = "MIB", default_value_t = Serving::OVERLAP >> 20,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    prepared: u64,
     /// Run the parties as threads of this process instead of three processes
     #[arg(long)]
     in_process: bool,
@@ -44,9 +52,25 @@ impl Setup {
         Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() }
     }
 
-    /// Seconds that the network would add.
+    /// How the parties go through requests, `in_flight` of them at once; several always overlap.
+    pub(super) fn serving(&self, in_flight: u8, ahead: bool) -> Serving {
+        let overlap = (self.overlap || in_flight > 1).then_some(self.prepared << 20);
+        Serving { in_flight, overlap, ahead: ahead && self.overlap }
+    }
+
+    /// Whether phases overlap.
+    pub(super) fn overlaps(&self) -> bool {
+        self.overlap
+    }
+
+    /// Seconds that the network would add to one request after the other.
     pub(super) fn modelled(&self, counted: &Cost) -> Option<f64> {
-        (self.network != Network::None).then(|| PhaseSeconds::on(&self.network.link(), counted).total())
+        let link = self.network.link();
+        let seconds = match self.overlap {
+            true => PhaseSeconds::overlapped_on(&link, counted),
+            false => PhaseSeconds::on(&link, counted).total(),
+        };
+        (self.network != Network::None).then_some(seconds)
     }
 
     /// Says what a user must know before they trust a run.

@@ -7,7 +7,7 @@ use ditto_core::session::{Input, SecureModel, next_operations};
 
 use super::Generation;
 use crate::model::{Request, Visit};
-use crate::run::{Answered, Asked, Launch, Parties, Phase, RunError, Session};
+use crate::run::{Asked, Begun, Launch, Parties, Phase, RunError, Serving, Session};
 
 /// What a generation came to.
 #[derive(Clone, Debug)]
@@ -18,7 +18,8 @@ pub struct Generated {
     pub counted: Vec<Cost>,
     /// The same as the meter said beforehand.
     pub metered: Vec<Cost>,
-    /// Seconds of preprocessing and online phase, for the prompt and for each further token.
+    /// Seconds until the input was wanted, and from there to the output, for the prompt and for each further token: of
+    /// preprocessing and online phase, unless one runs beside the other.
     pub seconds: Vec<[f64; 2]>,
     /// Seconds that sharing the weights took.
     pub share_weights: f64,
@@ -68,9 +69,11 @@ impl Visit for Write<'_> {
 
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { generation, parties, randomness, progress, told } = self;
-        let (spec, floats) = (&generation.model, generation.floats());
-        let mut session = Session::start(parties, (model, spec), &floats, randomness, progress)?;
+        let (spec, floats, n) = (&generation.model, generation.floats(), generation.tokens);
+        let serving = Serving { in_flight: 1, ..generation.serving };
+        let session = Session::start(parties, (model, spec), serving, &floats, randomness, progress)?;
         let (mut requests, mut counted, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut peak_rss_bytes, mut next): ([u64; 3], Option<Begun>) = Default::default();
         let answer = |request: &Request, ids: &[u32]| {
             let embedded;
             let asked = match model.input() {
@@ -80,21 +83,36 @@ impl Visit for Write<'_> {
                 }
                 Input::Lookup(_) => Asked::Lookup(generation.lookups(ids, request.past)),
             };
-            let (before, output) = (session.counted, spec.architecture.output_shape(request));
-            let at = (requests.len(), generation.tokens);
-            let Answered { output, preprocess, online, .. } =
-                session.request(model, request, asked, &output, at)?;
+            let (i, output, started) =
+                (requests.len(), spec.architecture.output_shape(request), Instant::now());
+            let begun = match next.take() {
+                Some(begun) => begun,
+                None => session.begin(model, request, (i, n))?,
+            };
+            session.ready(&begun)?;
+            let preprocess = started.elapsed().as_secs_f64();
+            if serving.ahead && i + 1 < n {
+                // Its number and that of those before it is all that preprocessing needs to know of a token.
+                let following =
+                    Request { tokens: vec![1], masks: Vec::new(), past: request.past + ids.len() };
+                next = Some(session.begin(model, &following, (i + 1, n))?);
+            }
+            let started = Instant::now();
+            let (output, totals, _) = session.finish(model, request, asked, &output, (&begun, n))?;
+            seconds.push([preprocess, started.elapsed().as_secs_f64()]);
             requests.push(request.clone());
-            counted.push(Cost {
-                online: session.counted.online - before.online,
-                offline: session.counted.offline - before.offline,
-                hops: session.counted.hops - before.hops,
-                multiply_adds: 0,
-            });
-            seconds.push([preprocess, online]);
+            counted.push(totals.counted);
+            peak_rss_bytes = totals.peak_rss_bytes;
             Ok(output)
         };
         let tokens = generation.write(answer, &mut |id| told(Told::Token(id)))?;
+        let mut asked = requests.len();
+        if next.is_some() {
+            // The text has ended before.
+            session.give_up(asked);
+            asked += 1;
+        }
+        session.end_lane(asked)?;
         session.end()?;
 
         let (mut state, mut metered) = (M::State::default(), Vec::new());
@@ -103,7 +121,7 @@ impl Visit for Write<'_> {
             counted.multiply_adds = cost.multiply_adds;
             metered.push(cost);
         }
-        let Session { share_weights, peak_rss_bytes, .. } = session;
+        let share_weights = session.share_weights;
         Ok(Generated { tokens, counted, metered, seconds, share_weights, total: 0.0, peak_rss_bytes })
     }
 }

@@ -11,7 +11,7 @@ use crate::embeddings::{Gpt2Embeddings, LmHead};
 use crate::lookup::{Embedding, Lookup};
 use crate::model::{ModelSpec, Request};
 use crate::plan::Plan;
-use crate::run::RunError;
+use crate::run::{RunError, Serving};
 use crate::text::{TextError, Tokenizer};
 use crate::weights::ModelFloats;
 
@@ -70,6 +70,8 @@ pub struct Generation {
     pub tokens: usize,
     /// Who chooses them.
     pub choice: Choice,
+    /// How the parties go through requests.
+    pub serving: Serving,
     pub(super) config: Gpt2Config,
     pub(super) embeddings: Gpt2Embeddings,
     lm_head: Option<LmHead>,
@@ -108,7 +110,19 @@ impl Generation {
         let embeddings = Gpt2Embeddings::open(&checkpoint, &config)?;
         let architecture = Architecture::new(&any, &any.detect_head(&checkpoint)?);
         let model = ModelSpec { plan, architecture, settings: Arc::default(), embedding: Embedding::Client };
-        Ok(Self { checkpoint, model, prompt, tokens, choice, config, embeddings, lm_head: None, tokenizer })
+        let (serving, lm_head) = (Serving::default(), None);
+        Ok(Self {
+            checkpoint,
+            model,
+            prompt,
+            tokens,
+            choice,
+            serving,
+            config,
+            embeddings,
+            lm_head,
+            tokenizer,
+        })
     }
 
     /// The same with the scales and ranges that an option names: see
@@ -124,6 +138,12 @@ impl Generation {
     pub fn with_link(self, link: Link) -> Self {
         let settings = Arc::new(self.model.settings.with_link(link));
         Self { model: ModelSpec { settings, ..self.model }, ..self }
+    }
+
+    /// The same with another way to go through requests.
+    #[must_use]
+    pub fn with_serving(self, serving: Serving) -> Self {
+        Self { serving, ..self }
     }
 
     /// The same with tokens looked up by the client or by the servers, and with no more opened to the client than its choice

@@ -8,11 +8,12 @@ use ditto_core::mpc::Role;
 use ditto_core::net::tcp::{Listener, Runtime, Session};
 use ditto_core::net::{Channel, Limits, Peer, SessionId, connect};
 use ditto_core::prg::Randomness;
-use ditto_core::session::{Conversation, Links, Manifest, Party, Received, SecureModel, Served, program};
+use ditto_core::session::{Lane, Links, Manifest, Party, Received, SecureModel, Served, Turn, program};
 
 use super::RunError;
+use super::job::{Announcement, Serving};
 use crate::architecture::Architecture;
-use crate::model::{ModelSpec, Request, Visit};
+use crate::model::{Request, Visit};
 use crate::report::chain;
 
 /// A party for one session: agrees on keys, takes in the job and the weights, serves every request.
@@ -46,8 +47,12 @@ fn session(
 ) -> Result<(), RunError> {
     let party = Party::establish(role, links, patience, &randomness)?;
     let party = if traced { party.traced() } else { party };
-    let spec = ModelSpec::decode(&party.job(ModelSpec::LIMIT)?)?;
-    spec.with_model(Serve { party: &party, owner, architecture: &spec.architecture })?;
+    let Announcement { model, serving } = Announcement::decode(&party.job(Announcement::LIMIT)?)?;
+    let party = match serving.share() {
+        Some(bytes) => party.streaming(bytes),
+        None => party,
+    };
+    model.with_model(Serve { party: &party, owner, serving, architecture: &model.architecture })?;
     owner.close().map_err(Error::from)?;
     Ok(party.close()?)
 }
@@ -55,6 +60,7 @@ fn session(
 struct Serve<'a> {
     party: &'a Party,
     owner: &'a Arc<dyn Channel>,
+    serving: Serving,
     architecture: &'a Architecture,
 }
 
@@ -70,22 +76,53 @@ impl Visit for Serve<'_> {
             Served::new(model, &received, role)
         })?;
         self.party.loaded()?;
-        // Of the text that is being continued: what the parties keep, and its tokens so far.
-        let (mut conversation, mut tokens) = (Conversation::default(), 0);
-        for batch in 1.. {
-            let Some(asked) = self.party.asked(batch, Request::LIMIT)? else { break };
-            let request = Request::decode(&asked, self.architecture)?;
-            if request.past == 0 {
-                (conversation, tokens) = (Conversation::default(), 0);
+        let lanes = u64::from(self.serving.in_flight);
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (1..=lanes)
+                .map(|first| {
+                    let (this, weights) = (&self, &weights);
+                    scope.spawn(move || this.lane(model, weights, &mut (first..).step_by(lanes as usize)))
+                })
+                .collect();
+            let ended = running.into_iter().map(|lane| {
+                lane.join()
+                    .map_err(|_| RunError::Core(Error::Internal("a lane panicked")))?
+                    .map_err(RunError::Core)
+            });
+            ended.collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+}
+
+impl Serve<'_> {
+    /// Every so manieth request, one after the other.
+    fn lane<M: SecureModel<Request = Request>>(
+        &self,
+        model: &M,
+        weights: &Served<M>,
+        batches: &mut (dyn Iterator<Item = u64> + Send),
+    ) -> Result<(), Error> {
+        // Of the text that is being continued: its tokens so far.
+        let mut tokens = 0;
+        let asked = |batch: u64| {
+            let Some(asked) = self.party.asked(batch, Request::LIMIT)? else { return Ok(Turn::End) };
+            let request = match Request::decode(&asked, self.architecture) {
+                Ok(request) => request,
+                Err(error) => return Ok(Turn::Refuse(chain(&error))),
+            };
+            let begins = request.past == 0;
+            if begins {
+                tokens = 0;
             }
             if request.past != tokens {
                 let what = format!("it continues {} tokens, but there were {tokens}", request.past);
-                return Err(RunError::Job(what));
+                return Ok(Turn::Refuse(chain(&RunError::Job(what))));
             }
             tokens += request.rows();
-            self.party.serve(model, &weights, &mut conversation, batch, &request)?;
-        }
-        Ok(())
+            Ok(if begins { Turn::Begin(request) } else { Turn::Continue(request) })
+        };
+        let ahead = self.serving.ahead;
+        self.party.serve_lane(model, weights, Lane { batches, asked, ahead, explain: |error| chain(error) })
     }
 }
 

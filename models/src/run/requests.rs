@@ -8,7 +8,7 @@ use ditto_core::tensor::Array;
 
 use super::launch::Parties;
 use super::session::{Answered, Asked, Session};
-use super::{Launch, RunError};
+use super::{Launch, RunError, Serving};
 use crate::model::{ModelSpec, Request, Visit};
 
 /// What a session came to.
@@ -65,26 +65,17 @@ impl Visit for Run<'_> {
 
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { spec, floats, inputs, parties, randomness } = self;
-        let mut session = Session::start(parties, (model, spec), floats, randomness, &|_| ())?;
+        let serving = Serving::default();
+        let session = Session::start(parties, (model, spec), serving, floats, randomness, &|_| ())?;
         let mut answered = Vec::new();
         for (i, (request, x)) in inputs.iter().enumerate() {
             let (output, at) = (spec.architecture.output_shape(request), (i, inputs.len()));
-            let before = session.counted;
-            let Answered { output, preprocess, online, reports } =
+            let Answered { output, preprocess, online, totals, reports } =
                 session.request(model, request, Asked::Values(x), &output, at)?;
-            let counted = Cost {
-                online: session.counted.online - before.online,
-                offline: session.counted.offline - before.offline,
-                hops: session.counted.hops - before.hops,
-                multiply_adds: 0,
-            };
-            answered.push(Requested {
-                output,
-                seconds: PhaseSeconds { preprocess, online },
-                counted,
-                reports,
-            });
+            let seconds = PhaseSeconds { preprocess, online };
+            answered.push(Requested { output, seconds, counted: totals.counted, reports });
         }
+        session.end_lane(inputs.len())?;
         session.end()?;
         Ok(Requests { share_weights: session.share_weights, answered })
     }

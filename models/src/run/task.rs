@@ -7,7 +7,7 @@ use ditto_core::session::{Floats, SecureModel, clear};
 use ditto_core::tensor::Array;
 use rayon::prelude::*;
 
-use super::{Job, RunError};
+use super::{Job, RunError, Serving};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
@@ -29,6 +29,8 @@ pub struct Task {
     pub head: Head,
     /// What the parties are told.
     pub job: Job,
+    /// How they go through it.
+    pub serving: Serving,
     /// The texts, as the model takes them.
     pub texts: Vec<Prepared>,
     /// The summed embeddings of every request, [rows, hidden] each.
@@ -75,6 +77,7 @@ impl Task {
             checkpoint,
             head,
             job,
+            serving: Serving::default(),
             lines: (1..=texts.len()).collect(),
             texts,
             inputs,
@@ -105,6 +108,18 @@ impl Task {
         Self { lines, ..self }
     }
 
+    /// The same with another way to go through the requests.
+    #[must_use]
+    pub fn with_serving(self, serving: Serving) -> Self {
+        Self { serving, ..self }
+    }
+
+    /// The texts of request `i`, as places in the list of texts.
+    pub fn places(&self, i: usize) -> std::ops::Range<usize> {
+        let before: usize = self.job.requests[..i].iter().map(|request| request.tokens.len()).sum();
+        before..before + self.job.requests[i].tokens.len()
+    }
+
     /// The same with tokens looked up by the client or by the servers.
     pub fn with_lookup(mut self, lookup: Lookup) -> Result<Self, RunError> {
         self.job.model.embedding = Embedding::new(lookup, &ModelConfig::open(self.checkpoint.dir())?);
@@ -119,8 +134,7 @@ impl Task {
 
     /// The texts of request `i`.
     fn texts_of(&self, i: usize) -> &[Prepared] {
-        let before: usize = self.job.requests[..i].iter().map(|request| request.tokens.len()).sum();
-        &self.texts[before..][..self.job.requests[i].tokens.len()]
+        &self.texts[self.places(i)]
     }
 
     /// The same under other settings.

@@ -55,6 +55,17 @@ pub(super) fn credit_for_an_oversize_message(make: Make) {
     sender.join().unwrap().unwrap();
 }
 
+pub(super) fn credit_of_batches_is_apart(make: Make) {
+    let (a, b) = make(Limits { window: 100, ..limits() });
+    // Nobody receives batch 1, and batch 2 goes on.
+    a.send_credited(Message::new(Address::new(1, 0, 0), 0, vec![0; 60])).unwrap();
+    for seq in 0..20 {
+        a.send_credited(Message::new(Address::new(2, 0, seq), 0, vec![0; 60])).unwrap();
+        b.recv(Address::new(2, 0, seq), 60).unwrap();
+    }
+    b.recv(Address::new(1, 0, 0), 60).unwrap();
+}
+
 pub(super) fn credit_unlimited(make: Make) {
     let (a, b) = make(Limits { window: u64::MAX, ..limits() });
     run_ahead(&a, 2000).join().unwrap().unwrap();

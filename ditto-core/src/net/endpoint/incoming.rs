@@ -61,23 +61,29 @@ impl<W: Wire> Endpoint<W> {
             FrameKind::Data | FrameKind::Credited => {
                 let credited = frame.kind == FrameKind::Credited;
                 if credited {
-                    state.returns.arrived();
+                    state.batches.of(frame.address.batch).returns.arrived();
+                }
+                if state.batches.abandoned(frame.address.batch).is_some() {
+                    // Whoever sent it knows or will be told, so that no credit need go back.
+                    state.queue.discard(frame.address, length);
+                    return true;
                 }
                 let message = Message::new(frame.address, frame.depth, frame.payload);
                 state.queue.put(Arrived { message, credited });
             }
             FrameKind::Credit => {
                 let bytes = frame.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-                if !state.window.give_back(bytes) {
+                if !state.batches.of(frame.address.batch).window.give_back(bytes) {
                     self.fail(state, NetErrorKind::Malformed(Flaw::Credit), None);
                     return true;
                 }
             }
             FrameKind::Want => {
-                let credit = state.returns.wanted();
+                let batch = frame.address.batch;
+                let credit = state.batches.of(batch).returns.wanted();
                 drop(state);
                 if let Some(credit) = credit {
-                    self.put_credit(credit);
+                    self.put_credit(batch, credit);
                 }
                 return true;
             }
@@ -86,6 +92,14 @@ impl<W: Wire> Endpoint<W> {
                 let kind = NetErrorKind::Aborted { by: self.peer, reason };
                 self.poison(&mut state, NetError::new(kind));
                 return false;
+            }
+            FrameKind::Abandon => {
+                let reason = String::from_utf8_lossy(&frame.payload).into();
+                self.give_up(
+                    &mut state,
+                    frame.address.batch,
+                    NetErrorKind::Abandoned { by: self.peer, reason },
+                );
             }
             FrameKind::Close => {
                 state.peer_closed = true;

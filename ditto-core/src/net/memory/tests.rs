@@ -159,6 +159,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         1 => Just(FrameKind::Abort),
         1 => Just(FrameKind::Close),
         1 => Just(FrameKind::Closed),
+        1 => Just(FrameKind::Abandon),
     ];
     let payload = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..300),
@@ -181,9 +182,9 @@ proptest! {
     fn arbitrary_frames(frames in proptest::collection::vec(any_frame(), 0..40)) {
         let limits = Limits { frame_bytes: 250, queued_bytes: 2000, ..short() };
         let (a, b) = pair(Peer::P0, Peer::P1, limits);
-        let mut first = None;
+        let (mut first, mut given_up) = (None, [false; 2]);
         for frame in frames {
-            let address = frame.address;
+            let (address, kind) = (frame.address, frame.kind);
             let length = frame.payload.len();
             let message = frame.kind.is_message();
             let payload = frame.payload.clone();
@@ -192,7 +193,15 @@ proptest! {
                 prop_assert_eq!(&b.failure(), &first);
             }
             first = b.failure();
-            if message && first.is_none() && length % 2 == 0 {
+            if first.is_some() {
+                continue;
+            }
+            given_up[address.batch as usize] |= kind == FrameKind::Abandon;
+            if given_up[address.batch as usize] {
+                let error = b.recv(address, length).unwrap_err();
+                let by_peer = matches!(error.kind(), NetErrorKind::Abandoned { by: Peer::P0, .. });
+                prop_assert!(by_peer);
+            } else if message && length % 2 == 0 {
                 prop_assert_eq!(b.recv(address, length).unwrap().payload, payload);
             }
         }

@@ -143,7 +143,10 @@ fn wrong_session_in_a_frame() {
 fn wrong_version_in_a_frame() {
     let mut bytes = data(b"hello");
     bytes[2] = 9;
-    assert_eq!(rejected(&bytes), NetErrorKind::Version { expected: 1, got: 9 });
+    assert_eq!(
+        rejected(&bytes),
+        NetErrorKind::Version { expected: super::super::frame::VERSION.into(), got: 9 }
+    );
 }
 
 #[test]

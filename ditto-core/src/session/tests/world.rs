@@ -30,6 +30,8 @@ pub(super) struct Tiny {
     pub(super) version: u8,
     /// Whether its input is looked up in [`TABLES`].
     pub(super) looks_up: bool,
+    /// In the online phase of a request of this length this party has an error.
+    pub(super) fails_at: Option<usize>,
 }
 
 /// Names and rows of the tables.
@@ -72,10 +74,13 @@ impl SecureModel for Tiny {
         w: &TinyWeights<E>,
         (): &mut (),
         x: &Tensor<E, F>,
-        _: &usize,
+        length: &usize,
     ) -> Result<Tensor<E, F>> {
         let h = linear(&ctx.step("first")?, x, &w.first)?;
         let h: Tensor<E, F> = activation(&ctx.step("gelu")?, Activation::Gelu, &h)?;
+        if E::PARALLEL && self.fails_at == Some(*length) {
+            return Err(Error::Unsupported("what this party was told to fail at"));
+        }
         let h: Tensor<E, F> = layer_norm(&ctx.step("norm")?, &h, &w.norm)?;
         linear(&ctx.step("second")?, &h, &w.second)?.rescale(ctx, "rescale")
     }
@@ -94,9 +99,14 @@ impl Floats for Checkpoint {
 
 /// The `i`-th input.
 pub(super) fn input(i: u64) -> Array<f32> {
-    let words: Vec<u32> = Prg::new(&Seed::new([90; 16])).words(i as u32, 0, LENGTH * WIDTHS[0], 12);
+    input_of(i, LENGTH)
+}
+
+/// The same with another number of rows.
+pub(super) fn input_of(i: u64, length: usize) -> Array<f32> {
+    let words: Vec<u32> = Prg::new(&Seed::new([90; 16])).words(i as u32, 0, length * WIDTHS[0], 12);
     let values = words.iter().map(|&w| w as f32 / 512.0 - 4.0).collect();
-    Array::new([LENGTH, WIDTHS[0]], values).expect("fills the shape")
+    Array::new([length, WIDTHS[0]], values).expect("fills the shape")
 }
 
 type Link = Arc<dyn Channel>;
@@ -112,7 +122,16 @@ pub(super) struct World {
     fixed: Option<u8>,
     ahead: Option<usize>,
     clientless: bool,
+    lanes: Option<Lanes>,
     _runtime: Option<Runtime>,
+}
+
+/// Requests in flight.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes {
+    pub(super) count: usize,
+    /// Whether the next request is asked when one is prepared.
+    pub(super) ahead: bool,
 }
 
 /// The client, with its seeds fixed where the world's are.
@@ -171,6 +190,7 @@ impl World {
             fixed: None,
             ahead: None,
             clientless: false,
+            lanes: None,
             _runtime: runtime,
         }
     }
@@ -241,6 +261,11 @@ impl World {
         Self { ahead: Some(bytes), ..self }
     }
 
+    /// Requests are served as the client asks them, in lanes.
+    pub(super) fn in_lanes(self, lanes: Lanes) -> Self {
+        Self { lanes: Some(lanes), ..self }
+    }
+
     pub(super) fn with_fixed_seeds(self, seed: u8) -> Self {
         Self { fixed: Some(seed), ..self }
     }
@@ -261,7 +286,7 @@ impl World {
         outside: impl FnOnce(&TestClient, &Owner) -> Result<T>,
     ) -> (Result<T>, [Result<()>; 3]) {
         let (patience, fixed, ahead) = (self.patience, self.fixed, self.ahead);
-        let clientless = self.clientless;
+        let (clientless, lanes) = (self.clientless, self.lanes);
         let client = TestClient { client: Client::new(self.client), fixed, clientless };
         let owner = Owner { links: self.owner, fixed };
         thread::scope(|s| {
@@ -269,7 +294,8 @@ impl World {
             let parties: Vec<_> = parts
                 .map(|(((role, links), owner), model)| {
                     s.spawn(move || {
-                        party(role, links, &*owner, model, batches, patience, (fixed, ahead, clientless))
+                        let how = (fixed, ahead, clientless, lanes);
+                        party(role, links, &*owner, model, batches, patience, how)
                     })
                 })
                 .collect();
@@ -293,7 +319,7 @@ fn party(
     model: &Tiny,
     batches: &[u64],
     patience: Duration,
-    (fixed, ahead, clientless): (Option<u8>, Option<usize>, bool),
+    (fixed, ahead, clientless, lanes): (Option<u8>, Option<usize>, bool, Option<Lanes>),
 ) -> Result<()> {
     let party = Party::establish(role, links, patience, &randomness(fixed))?;
     let party = match ahead {
@@ -305,7 +331,10 @@ fn party(
     let served = Served::new(model, &received, role)?;
     let serve =
         |&batch: &u64| party.serve(model, &served, &mut Conversation::default(), batch, &LENGTH).map(drop);
-    let outcome = batches.iter().try_for_each(serve);
+    let outcome = match lanes {
+        Some(lanes) => in_lanes(&party, model, &served, lanes),
+        None => batches.iter().try_for_each(serve),
+    };
     match &outcome {
         // A process that is gone says nothing.
         Err(Error::Net { source, .. }) if source.to_string().contains("power") => (),
@@ -314,6 +343,29 @@ fn party(
         Ok(()) => party.close()?,
     }
     outcome
+}
+
+/// Serves requests of two bytes: a length, which must not be 0, and whether they go on with a conversation.
+fn in_lanes(party: &Party, model: &Tiny, served: &Served<Tiny>, lanes: Lanes) -> Result<()> {
+    let lane = |first: usize| {
+        let asked = |batch: u64| {
+            let Some(asked) = party.asked(batch, 2)? else { return Ok(Turn::End) };
+            Ok(match asked[..] {
+                [0, _] => Turn::Refuse("a text without a word".to_owned()),
+                [length, 0] => Turn::Begin(usize::from(length)),
+                [length, _] => Turn::Continue(usize::from(length)),
+                _ => Turn::Refuse("a request of another length".to_owned()),
+            })
+        };
+        let batches = &mut (first as u64..).step_by(lanes.count);
+        let explain = |error: &Error| error.to_string();
+        party.serve_lane(model, served, Lane { batches, asked, ahead: lanes.ahead, explain })
+    };
+    thread::scope(|s| {
+        let running: Vec<_> = (1..=lanes.count).map(|first| s.spawn(move || lane(first))).collect();
+        let ended: Vec<Result<()>> = running.into_iter().map(|l| l.join().expect("no panic")).collect();
+        ended.into_iter().collect()
+    })
 }
 
 /// A link of a party that ends in the middle of a request.
@@ -351,6 +403,9 @@ impl Channel for Mortal {
     }
     fn abort(&self, reason: &str) {
         self.inner.abort(reason);
+    }
+    fn abandon(&self, batch: u64, reason: &str) {
+        self.inner.abandon(batch, reason);
     }
     fn close(&self) -> Result<(), NetError> {
         self.inner.close()

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::job::Announcement;
 use super::Task;
 use crate::answer::Answer;
 use crate::architecture::{Opens, PublicHead};
@@ -46,7 +47,8 @@ fn every_text_is_a_request_of_its_own() {
     assert_eq!(task.inputs[0].data(), tables.rows(ids, 0).unwrap().data());
     // What parties are told is what they accept.
     let model = &task.job.model;
-    assert_eq!(ModelSpec::decode(&model.encode()).unwrap(), *model);
+    let announced = Announcement { model: model.clone(), serving: task.serving };
+    assert_eq!(Announcement::decode(&announced.encode()).unwrap(), announced);
     for request in &task.job.requests {
         assert_eq!(Request::decode(&request.encode(), &model.architecture).unwrap(), *request);
     }
