@@ -115,7 +115,9 @@ mod tests {
             for ((_, x), wanted) in subject.conversation.iter().zip(wanted) {
                 let answer = plain.answer(&mut conversation, x).unwrap();
                 let alike = cosine(&answer, &wanted).unwrap();
-                assert!(alike > 0.9999, "{plan}: {alike}");
+                // PUMA's polynomials are not quite GeLU.
+                let least = if plan.functions().activation == Activation::PumaGelu { 0.999 } else { 0.9999 };
+                assert!(alike > least, "{plan}: {alike}");
             }
         }
     }

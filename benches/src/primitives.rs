@@ -22,7 +22,7 @@ use crate::text::{self, Table, megabytes};
 /// Measure single protocols with three parties in one process, and the kernels below them
 ///
 /// Parties are threads that share this machine's cores and talk over queues in memory: what a protocol computes and sends,
-/// without a network. Protocols run in the formats of each plan.
+/// without a network. Protocols run in the formats of each plan that has what they need.
 #[derive(Debug, Parser)]
 pub struct Primitives {
     /// Whose number formats; several, divided by commas, take turns in one run

@@ -74,7 +74,6 @@ impl Protocol {
             ("reciprocal", f64::recip, 1.0, 100.0),
             ("reciprocal square root", |x| x.sqrt().recip(), 0.1, 10.0),
         ];
-        // A range that is not to be had in some format is told when it is measured.
         let functions = functions.into_iter().filter_map(|(name, f, low, high)| {
             Some(Self::Function(Pointwise::new(name, f, low..=high, 0.01).ok()?, n))
         });
@@ -152,8 +151,15 @@ impl Protocol {
         }
     }
 
-    /// Measures it in the formats of each plan; the plans take turns.
+    /// Measures it in the formats of each plan that it can run in; the plans take turns.
     pub fn measure(&self, plans: &[Plan], reps: usize) -> BenchResult<Vec<Measured>> {
+        let mut able = Vec::new();
+        for &plan in plans {
+            if plan.with_formats(Able(self))? {
+                able.push(plan);
+            }
+        }
+        let plans = &able;
         let mut runs: Vec<Vec<[f64; 2]>> = plans.iter().map(|_| Vec::new()).collect();
         let mut sent = Vec::new();
         for turn in 0..reps {
@@ -193,6 +199,20 @@ fn name(function: Activation) -> &'static str {
         Activation::Silu => "SiLU",
         Activation::Sigmoid => "sigmoid",
         Activation::PumaGelu => "PUMA's GeLU",
+    }
+}
+
+/// Whether some formats have what the protocol needs: the baselines' softmaxes want everything in one ring.
+struct Able<'a>(&'a Protocol);
+
+impl VisitFormats for Able<'_> {
+    type Out = Result<bool>;
+    fn visit<P: Formats>(self) -> Result<bool> {
+        match program(&Single::<P> { protocol: self.0.clone(), formats: PhantomData }, &()) {
+            Ok(_) => Ok(true),
+            Err(Error::Unsupported(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -368,6 +388,9 @@ mod tests {
             let [ditto] = &protocol.measure(&[Plan::Ditto], 1).unwrap()[..] else { panic!("one plan") };
             assert!(ditto.online_seconds > 0.0 && ditto.hops > 0 && ditto.online_bytes > 0, "{ditto:?}");
         }
+        let clipped =
+            Protocol::Attend(Softmax::Clipped, [2, 4, 4]).measure(&[Plan::Ditto, Plan::Puma], 1).unwrap();
+        assert!(clipped.len() == 1 && clipped[0].plan == "puma", "{clipped:?}");
         // A choice alone, without the comparison before it: one hop of a bit and a number.
         let [choice] = &Protocol::Select(8).measure(&[Plan::Ditto], 1).unwrap()[..] else {
             panic!("one plan")
