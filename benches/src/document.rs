@@ -35,6 +35,8 @@ pub struct Run {
     pub plan: &'static str,
     /// The network that variants of protocols were chosen for.
     pub network: Network,
+    /// Whether preprocessing ran beside the online phase: what is told of phases is then of both at once.
+    pub overlap: bool,
     /// Tokens of the text or prompt.
     pub seq: usize,
     /// The request for the text or prompt.
@@ -207,7 +209,7 @@ impl From<Row> for Operation {
 }
 
 impl Request {
-    fn new(stage: &Stage, plaintext: &[f64]) -> Self {
+    fn new(stage: &Stage, plaintext: &[f64], overlap: bool) -> Self {
         let all = |of: fn(&PhaseSeconds) -> f64| stage.seconds.iter().map(of).collect::<Vec<f64>>();
         let repetitions = Repetitions {
             preprocess: all(|s| s.preprocess),
@@ -218,10 +220,12 @@ impl Request {
         let seconds = Seconds::medians(&stage.seconds);
         let on = |network| {
             let added = Modelled::new(network, &stage.cost);
-            let sum = |added: PhaseSeconds| Seconds {
-                preprocess: seconds.preprocess + added.preprocess,
-                online: seconds.online + added.online,
-                total: seconds.total + added.total(),
+            let sum = |added: PhaseSeconds| {
+                let online = seconds.online + added.online;
+                // Beside the online phase the helper's link only counts for what it takes longer.
+                let dealing = if overlap { (added.preprocess - online).max(0.0) } else { added.preprocess };
+                let preprocess = seconds.preprocess + dealing;
+                Seconds { preprocess, online, total: seconds.total + added.online + dealing }
             };
             OnNetwork {
                 network,
@@ -250,13 +254,15 @@ impl Request {
 
 impl Run {
     fn new(subject: &Subject, setup: &Setup, trial: &Trial, measured: &Measured, host: &Host) -> Self {
-        let request = Request::new(&measured.request, &trial.plaintext[0]);
-        let further = measured.further.as_ref().map(|stage| Request::new(stage, &trial.plaintext[1]));
+        let new = |stage, plaintext| Request::new(stage, plaintext, setup.overlap);
+        let request = new(&measured.request, &trial.plaintext[0]);
+        let further = measured.further.as_ref().map(|stage| new(stage, &trial.plaintext[1]));
         let causal = subject.architecture.head.is_causal();
         Self {
             model: subject.name.clone(),
             plan: measured.plan.as_str(),
             network: setup.network,
+            overlap: setup.overlap,
             seq: subject.seq(),
             first_token_seconds: causal.then_some(request.seconds.total),
             further_token_seconds: further.as_ref().map(|further| further.seconds.total),

@@ -71,6 +71,9 @@ struct HowOptions {
     /// Choose variants of protocols for this network; what it would add is modelled for all of them
     #[arg(long, value_enum, default_value = "none")]
     network: Network,
+    /// Let preprocessing run beside the online phase of its request, as `ditto run --overlap` does
+    #[arg(long)]
+    overlap: bool,
     /// Repetitions that count, after one that does not
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = bounded::<1000>)]
     reps: usize,
@@ -230,7 +233,8 @@ impl HowOptions {
         };
         let launch = Launch::processes()?;
         let limits = Limits { time_limit: Duration::from_secs(self.time_limit), ..Limits::default() };
-        let setup = Setup { plans: self.plan, network: self.network, reps: self.reps, launch, limits };
+        let Self { plan: plans, network, overlap, reps, .. } = self;
+        let setup = Setup { plans, network, overlap, reps, launch, limits };
         Ok(Choice { model, lengths, seed, setup, task, json: self.json, chart: self.chart })
     }
 }

@@ -103,9 +103,10 @@ pub fn runs(runs: &[Run], reps: usize) -> String {
     let Some(one) = runs.first() else { return out };
     let _ = writeln!(
         out,
-        "## {}, {} tokens\n\nProtocols chosen for network `{}`; {reps} repetitions; seed {}.\n{}.\n\n{INCLUDED}\n",
+        "## {}, {} tokens{}\n\nProtocols chosen for network `{}`; {reps} repetitions; seed {}.\n{}.\n\n{INCLUDED}\n",
         one.model,
         one.seq,
+        if one.overlap { ", phases overlapped" } else { "" },
         one.network,
         one.seed,
         host(&one.host)

@@ -14,7 +14,7 @@ use ditto_models::architecture::{Architecture, Opens, PublicHead};
 use ditto_models::estimate::Estimate;
 use ditto_models::model::{ModelSpec, Request};
 use ditto_models::plan::Plan;
-use ditto_models::run::{Launch, Network, Requested, Requests, run_requests};
+use ditto_models::run::{Launch, Network, Requested, Requests, Serving, run_requests};
 use serde::Serialize;
 
 use crate::error::{BenchError, Result};
@@ -32,6 +32,8 @@ pub struct Setup {
     pub network: Network,
     /// Counted repetitions.
     pub reps: usize,
+    /// Whether preprocessing runs beside the online phase.
+    pub overlap: bool,
     /// How the parties exist.
     pub launch: Launch,
     /// How long parties wait for each other.
@@ -171,7 +173,9 @@ impl Turn {
     fn answers(&self, subject: &Subject, setup: &Setup, launch: &Launch, counted: usize) -> Result<Requests> {
         let inputs: Vec<_> = (0..=counted).flat_map(|_| subject.conversation.iter().cloned()).collect();
         let (floats, randomness) = (subject.floats(), Randomness::system());
-        Ok(run_requests(&self.spec, &floats, &inputs, launch, setup.limits, randomness)?)
+        let overlap = setup.overlap.then_some(Serving::OVERLAP);
+        let serving = Serving { overlap, ..Serving::default() };
+        Ok(run_requests(&self.spec, &floats, &inputs, launch, serving, setup.limits, randomness)?)
     }
 
     fn relayed_session(

@@ -16,7 +16,7 @@ use crate::architecture::{Architecture, PublicHead};
 use crate::estimate::Estimate;
 use crate::lookup::Embedding;
 use crate::model::{ModelSpec, Request};
-use crate::run::{Launch, RunError, run_requests};
+use crate::run::{Launch, RunError, Serving, run_requests};
 
 /// Sizes of the layer.
 const WIDTH: usize = 256;
@@ -106,7 +106,7 @@ pub fn run_blank(model: &ModelSpec, requests: &[Request], launch: &Launch) -> Re
     let blank = |request: &Request| Array::zeros([request.rows(), model.architecture.hidden_size]);
     let inputs: Vec<_> = requests.iter().map(|request| (request.clone(), blank(request))).collect();
     let (limits, randomness) = (Limits::default(), Randomness::system());
-    let run = run_requests(model, &Meaningless, &inputs, launch, limits, randomness)?;
+    let run = run_requests(model, &Meaningless, &inputs, launch, Serving::default(), limits, randomness)?;
     let timed = run.answered.iter().map(|answered| {
         let spent = |micros: fn(&Report) -> u64| answered.reports.each_ref().map(|r| micros(r) as f64 / 1e6);
         let cpu_seconds = [spent(|r| r.preprocess_cpu_micros), spent(|r| r.online_cpu_micros)];

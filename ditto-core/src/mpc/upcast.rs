@@ -100,9 +100,9 @@ fn offline_in<W: Stored + Elem, V: Stored + Elem, D: Stored + Elem>(
         _ => Ok(None),
     };
     let (l0, l1) = (widen(&x.l0, &top.l0)?, widen(&x.l1, &top.l1)?);
-    let out = Mask { k: k2, shape: x.shape.clone(), l0, l1 };
-    ctx.keep_mask(&out)?;
-    Ok(out)
+    // The evaluator has the rest of its mask with x.
+    ctx.keep_mask(&top)?;
+    Ok(Mask { k: k2, shape: x.shape.clone(), l0, l1 })
 }
 
 pub(crate) fn online<W: Stored + Elem, V: Stored + Elem>(
@@ -121,7 +121,8 @@ fn online_in<W: Stored + Elem, V: Stored + Elem, D: Stored + Elem>(
     let (k, d, n) = (x.k, k2 - x.k, x.m.len());
     let s = ctx.take::<D>(n)?;
     let t = ctx.take::<D>(n)?;
-    let own = ctx.take_array::<V>(x.m.shape())?;
+    let top = ctx.take_array::<D>(x.m.shape())?;
+    let own = x.own.zip(&top, "upcast", |l, u| cast::<W, V>(l) | (cast::<D, V>(u) << k))?;
     let bias = W::one() << (k - 2);
     let c = x.m.map(|m| m.wrapping_add(&bias).low(k));
     let mine = c.data().iter().zip(s.iter().zip(t.iter()));

@@ -34,7 +34,7 @@ pub struct Requested {
 }
 
 /// Runs requests with their inputs, [rows, hidden] each, in one session of a model of which the client looks tokens up. A
-/// request that continues a text follows those before it in its conversation.
+/// request that continues a text follows those before it in its conversation. Of `serving` only the overlap of phases counts.
 ///
 /// # Errors
 ///
@@ -44,11 +44,12 @@ pub fn run_requests(
     floats: &dyn Floats,
     inputs: &[(Request, Array<f32>)],
     launch: &Launch,
+    serving: Serving,
     limits: Limits,
     randomness: Randomness,
 ) -> Result<Requests, RunError> {
     launch.with_parties(limits, randomness, &|_| (), |parties| {
-        model.with_model(Run { spec: model, floats, inputs, parties, randomness })
+        model.with_model(Run { spec: model, floats, inputs, parties, serving, randomness })
     })
 }
 
@@ -57,6 +58,7 @@ struct Run<'a> {
     floats: &'a dyn Floats,
     inputs: &'a [(Request, Array<f32>)],
     parties: &'a Parties,
+    serving: Serving,
     randomness: Randomness,
 }
 
@@ -64,8 +66,7 @@ impl Visit for Run<'_> {
     type Out = Result<Requests, RunError>;
 
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
-        let Self { spec, floats, inputs, parties, randomness } = self;
-        let serving = Serving::default();
+        let Self { spec, floats, inputs, parties, serving, randomness } = self;
         let session = Session::start(parties, (model, spec), serving, floats, randomness, &|_| ())?;
         let mut answered = Vec::new();
         for (i, (request, x)) in inputs.iter().enumerate() {
