@@ -6,6 +6,6 @@ mod rows;
 mod shape;
 
 pub use array::{Array, Elem, broadcast_zip};
-pub use layout::{Broadcast, Concat, Permute, Reshape, Slice, Structure, SumLast};
+pub use layout::{Broadcast, Concat, Movement, Permute, Reshape, Slice, Structure, SumLast};
 pub use rows::{Gather, RepeatRows, Rows, SumRows};
 pub use shape::Shape;

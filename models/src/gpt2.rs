@@ -11,6 +11,8 @@ mod block;
 mod cache;
 mod projection;
 
+use std::ops::Range;
+
 use ditto_core::nn::{Engine, LayerNorm, Linear, LinearShape, Product, Scope, Tensor, WeightSource, argmax};
 use ditto_core::nn::{Weights, layer_norm_product, linear};
 use ditto_macros::{Weights, secure_model};
@@ -37,9 +39,9 @@ pub struct Gpt2<E: Engine, P: Formats> {
     answer: Answer<E, P>,
 }
 
-/// What becomes of the last token's hidden state.
+/// What becomes of hidden states: of the last token's, or of each.
 pub enum Answer<E: Engine, P: Formats> {
-    /// It is what the client receives.
+    /// They are what the client receives.
     Hidden,
     /// The logits of the vocabulary, or the index of the largest.
     Logits {
@@ -59,13 +61,13 @@ impl<E: Engine, P: Formats> Weights<E> for Answer<E, P> {
         let shape = LinearShape::new(config.architecture.hidden_size, vocabulary).without_bias();
         Ok(match opens {
             Opens::Hidden => Self::Hidden,
-            Opens::Logits => Self::Logits { head: Linear::load(scope, &shape)?, index: false },
+            Opens::Logits | Opens::EachLogits => Self::Logits { head: Linear::load(scope, &shape)?, index: false },
             Opens::Argmax => Self::Logits { head: Linear::load(scope, &shape)?, index: true },
         })
     }
 }
 
-/// Logits [1, vocabulary] of the last token's hidden state [1, hidden].
+/// Logits [rows, vocabulary] of hidden states [rows, hidden].
 #[secure_model]
 fn logits<P: Formats>(
     head: &Linear<P::Weight, P::Bias>,
@@ -75,12 +77,13 @@ fn logits<P: Formats>(
     linear(&hidden, head)
 }
 
-/// Embeddings [tokens, hidden] of what follows the tokens in the caches, to what the client receives of the last of them.
+/// Embeddings [tokens, hidden] of what follows the tokens in the caches, to what the client receives of those that are `read`.
 #[secure_model]
 pub fn gpt2<P: Formats>(
     w: &Gpt2<P>,
     caches: &mut Vec<Cache<P>>,
     embeddings: &Tensor<P::Residual>,
+    read: &Range<usize>,
 ) -> Tensor<Output> {
     if caches.is_empty() {
         for _ in &w.blocks.0 {
@@ -91,8 +94,7 @@ pub fn gpt2<P: Formats>(
     for (weights, cache) in w.blocks.0.iter().zip(caches.iter_mut()) {
         x = block(weights, cache, &x);
     }
-    let tokens = x.shape().rows();
-    let hidden = layer_norm_product(&x.slice(0, tokens - 1, tokens), &w.norm);
+    let hidden = layer_norm_product(&x.slice(0, read.start, read.end), &w.norm);
     match &w.answer {
         Answer::Hidden => hidden,
         Answer::Logits { head, index } => {

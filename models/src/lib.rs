@@ -31,4 +31,5 @@ mod request;
 pub mod run;
 pub mod synthetic;
 pub mod text;
+pub mod train;
 pub mod weights;

@@ -65,7 +65,7 @@ fn reads_a_real_configuration() {
         num_hidden_layers: 6,
         num_attention_heads: 12,
         intermediate_size: 1536,
-        hidden_act: Activation::Gelu,
+        hidden_act: Gelu::Exact,
         max_position_embeddings: 512,
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,
@@ -96,7 +96,7 @@ fn fills_in_the_defaults_of_the_transformers_library() {
 #[test]
 fn knows_the_names_of_gelu() {
     for name in ["gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh"] {
-        assert_eq!(with("hidden_act", json!(name)).unwrap().hidden_act, Activation::Gelu);
+        assert_eq!(with("hidden_act", json!(name)).unwrap().hidden_act, Gelu::Exact);
     }
 }
 
