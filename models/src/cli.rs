@@ -3,12 +3,16 @@
 mod calibrate;
 mod check;
 mod cost;
+mod distill;
+mod eval;
 mod generate;
 mod inputs;
 mod party;
 mod run;
 mod setup;
 mod show;
+mod train;
+mod training;
 
 use std::path::Path;
 
@@ -36,6 +40,9 @@ enum Command {
     Cost(cost::CostOf),
     Calibrate(calibrate::Calibrate),
     Check(check::Check),
+    Eval(eval::Eval),
+    Train(train::Train),
+    Distill(distill::Distill),
     #[command(hide = true)]
     Party(party::Party),
 }
@@ -82,6 +89,9 @@ impl Cli {
             Command::Cost(cost) => cost.run(),
             Command::Calibrate(calibrate) => calibrate.run(),
             Command::Check(check) => check.run(),
+            Command::Eval(eval) => eval.run(),
+            Command::Train(train) => train.run(),
+            Command::Distill(distill) => distill.run(),
             Command::Party(party) => party.run(),
         }
     }

@@ -15,12 +15,14 @@ pub mod checkpoint;
 pub mod config;
 pub mod embeddings;
 pub mod estimate;
+pub mod eval;
 mod files;
 #[cfg(test)]
 mod fuzz;
 pub mod generate;
 pub mod gpt2;
 pub mod input;
+mod labelled;
 pub mod lookup;
 pub mod model;
 pub mod plan;

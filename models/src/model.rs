@@ -149,6 +149,13 @@ impl ModelSpec {
         self
     }
 
+    /// Whether the model was distilled for the functions that its plan has in place of others.
+    pub fn is_distilled(&self) -> bool {
+        let functions = self.plan.functions();
+        let quad = functions.activation != Activation::Quad || self.architecture.gelu == Gelu::Quad;
+        quad && (functions.softmax != Softmax::TwoQuad || self.architecture.two_quad)
+    }
+
     /// The functions of the plan, with the GELU that the model was trained with, or those that it was distilled for.
     pub(crate) fn functions(&self) -> Functions {
         let mut functions = self.plan.functions();

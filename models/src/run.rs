@@ -21,6 +21,7 @@ use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::input::InputError;
 use crate::quantization::QuantizationError;
+use crate::train::TrainError;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -109,9 +110,18 @@ pub enum RunError {
     /// A prompt.
     #[error("the prompt")]
     Prompt(#[source] Box<crate::generate::PromptError>),
+    /// Training.
+    #[error(transparent)]
+    Train(Box<TrainError>),
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]
     Job(String),
+}
+
+impl From<TrainError> for RunError {
+    fn from(error: TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
 }
 
 impl From<QuantizationError> for RunError {

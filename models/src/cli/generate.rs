@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use ditto_core::cost::Cost;
 use ditto_models::generate::{Choice, Generated, Generation, Sampling, Told, generate};
+use ditto_models::model::ModelSpec;
 use ditto_models::run::{Network, RunError};
 use ditto_models::text::Stream;
 use serde::Serialize;
@@ -130,7 +131,7 @@ impl Generate {
                 .quantized(setup.quantization.as_deref())?;
         let generation = generation.with_lookup(setup.embedding)?.with_link(setup.network.link());
         if !self.json {
-            self.warn(quantization.is_some());
+            self.warn(&generation.model, quantization.is_some());
         }
         let (launch, limits) = (setup.launch()?, setup.limits());
         let randomness = setup.testing.randomness();
@@ -162,8 +163,8 @@ impl Generate {
         }
     }
 
-    fn warn(&self, calibrated: bool) {
-        self.setup.warn();
+    fn warn(&self, model: &ModelSpec, calibrated: bool) {
+        self.setup.warn(model);
         if !calibrated {
             eprintln!(
                 "This checkpoint was not calibrated for plan `{}`: a number out of a protocol's range would wrap without \

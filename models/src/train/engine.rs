@@ -7,7 +7,7 @@ use candle_core::{D, DType, Tensor};
 use ditto_core::Ctx;
 use ditto_core::error::{Error, Result};
 use ditto_core::fixed::Ring;
-use ditto_core::mpc::{Bilinear, Share};
+use ditto_core::mpc::Bilinear;
 use ditto_core::nn::{Activation, Engine, Pointwise, Softmax};
 use ditto_core::tensor::{Rows, Shape};
 
@@ -159,7 +159,8 @@ fn pointwise(x: &Tensor, f: &dyn Fn(f64) -> f64) -> candle_core::Result<Tensor> 
     ((x - exact)? * slope)? + value
 }
 
-fn activation(function: Activation, x: &Tensor) -> candle_core::Result<Tensor> {
+/// A ready-made function.
+pub(super) fn activation(function: Activation, x: &Tensor) -> candle_core::Result<Tensor> {
     match function {
         Activation::Gelu => x.gelu_erf(),
         Activation::GeluTanh => x.gelu(),

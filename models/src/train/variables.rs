@@ -84,6 +84,28 @@ impl Variables {
         self.floats().stored(name).name
     }
 
+    /// Changes a tensor of the model that is stored as a whole; a matrix is [outputs, inputs] for `f`.
+    pub(super) fn change(
+        &self,
+        name: &str,
+        f: &dyn Fn(&Tensor) -> candle_core::Result<Tensor>,
+    ) -> std::result::Result<(), TrainError> {
+        let stored = self.floats().stored(name);
+        let changed = f(&self.matrix(name)?)?;
+        let changed = if stored.transposed && changed.rank() == 2 { changed.t()? } else { changed };
+        if let Some(var) = self.all.get(&stored.name) {
+            var.set(&changed.contiguous()?)?;
+        }
+        Ok(())
+    }
+
+    /// The numbers of a tensor of the model that is stored as a whole; a matrix is [outputs, inputs].
+    pub(super) fn matrix(&self, name: &str) -> std::result::Result<Tensor, TrainError> {
+        let stored = self.floats().stored(name);
+        let whole = self.get(&stored.name)?.detach();
+        Ok(if stored.transposed && whole.rank() == 2 { whole.t()?.contiguous()? } else { whole })
+    }
+
     fn floats(&self) -> ModelFloats<'_> {
         ModelFloats::new(&self.checkpoint, &self.head)
     }
