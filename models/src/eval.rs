@@ -185,7 +185,8 @@ fn measure(texts: &Texts, task: &Task, answers: &[Answer], reference: &[Answer])
             (vec![Measure::new("perplexity", (sum / f64::from(count.max(1))).exp())], count as usize)
         }
         _ => {
-            let right = texts.classes.as_ref().map(|classes| Measure::new("accuracy", accuracy(&own, classes)));
+            let right =
+                texts.classes.as_ref().map(|classes| Measure::new("accuracy", accuracy(&own, classes)));
             let agrees = Measure::new("agreement", agreement(&own, &reference));
             (right.into_iter().chain([agrees]).collect(), count)
         }

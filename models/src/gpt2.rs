@@ -61,7 +61,9 @@ impl<E: Engine, P: Formats> Weights<E> for Answer<E, P> {
         let shape = LinearShape::new(config.architecture.hidden_size, vocabulary).without_bias();
         Ok(match opens {
             Opens::Hidden => Self::Hidden,
-            Opens::Logits | Opens::EachLogits => Self::Logits { head: Linear::load(scope, &shape)?, index: false },
+            Opens::Logits | Opens::EachLogits => {
+                Self::Logits { head: Linear::load(scope, &shape)?, index: false }
+            }
             Opens::Argmax => Self::Logits { head: Linear::load(scope, &shape)?, index: true },
         })
     }

@@ -16,6 +16,7 @@ pub(crate) fn labelled<'l>(line: &'l str, head: &Head) -> Result<(&'l str, u32),
     };
     let (text, name) = line.rsplit_once('\t').ok_or("no tab with a class behind it")?;
     let class = labels.iter().position(|label| label == name);
-    let class = class.ok_or_else(|| format!("the model has no class {name:?}; it has {}", labels.join(", ")))?;
+    let class =
+        class.ok_or_else(|| format!("the model has no class {name:?}; it has {}", labels.join(", ")))?;
     Ok((text, class as u32))
 }

@@ -97,7 +97,12 @@ impl Distill {
                 eprintln!("warning: step `{step}` has {bits:.2} bits of headroom; calibrate before serving");
             }
         }
-        println!("wrote {} and {} in {:.0} s", task.out.display(), plot.display(), started.elapsed().as_secs_f64());
+        println!(
+            "wrote {} and {} in {:.0} s",
+            task.out.display(),
+            plot.display(),
+            started.elapsed().as_secs_f64()
+        );
         Ok(())
     }
 }

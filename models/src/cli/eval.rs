@@ -78,7 +78,8 @@ impl Eval {
                 return;
             }
             let of = if row.teacher { "teacher" } else { "model" };
-            let headroom = row.headroom.map(|bits| format!(", {bits:.1} bits of headroom")).unwrap_or_default();
+            let headroom =
+                row.headroom.map(|bits| format!(", {bits:.1} bits of headroom")).unwrap_or_default();
             let line = format!(
                 "{of:8} {:30} {}{headroom} ({})",
                 row.reading.name(),

@@ -100,7 +100,12 @@ impl Train {
             "{texts} texts, {held_out} held out, {left_out} lines left out\n  first step  {}\n  trained     {last}",
             listed(&done.start)
         );
-        println!("wrote {} and {} in {:.0} s", task.out.display(), plot.display(), started.elapsed().as_secs_f64());
+        println!(
+            "wrote {} and {} in {:.0} s",
+            task.out.display(),
+            plot.display(),
+            started.elapsed().as_secs_f64()
+        );
         Ok(())
     }
 }

@@ -129,7 +129,8 @@ impl Course {
             }
             Told::Point(point) => {
                 *self.mean.borrow_mut() = None;
-                let line = format!("step {}: loss {:.5}, {}", point.step, point.loss, listed(&point.measures));
+                let line =
+                    format!("step {}: loss {:.5}, {}", point.step, point.loss, listed(&point.measures));
                 self.bar.suspend(|| eprintln!("{line}"));
             }
         }

@@ -3,7 +3,8 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Activation, BertConfig, ConfigError, Head, Scores};
+use super::{BertConfig, ConfigError, Head, Scores};
+use crate::architecture::Gelu;
 use crate::checkpoint::Checkpoint;
 use crate::synthetic::{Synthetic, SyntheticHead};
 
@@ -66,6 +67,7 @@ fn reads_a_real_configuration() {
         num_attention_heads: 12,
         intermediate_size: 1536,
         hidden_act: Gelu::Exact,
+        two_quad_softmax: false,
         max_position_embeddings: 512,
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,

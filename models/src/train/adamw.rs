@@ -85,14 +85,18 @@ impl AdamW {
         let named: Vec<(String, &Tensor)> = self
             .moments
             .iter()
-            .flat_map(|(name, m)| [(format!("{name}.first"), &m.first), (format!("{name}.second"), &m.second)])
+            .flat_map(|(name, m)| {
+                [(format!("{name}.first"), &m.first), (format!("{name}.second"), &m.second)]
+            })
             .collect();
         write_tensors(file, named.iter().map(|(name, tensor)| (name.as_str(), *tensor)), false)
     }
 
     /// Reads what [`Self::write`] wrote after so many steps.
     pub(super) fn restore(&mut self, file: &Path, steps: i32) -> std::result::Result<(), TrainError> {
-        let Some(device) = self.moments.values().next().map(|m| m.var.device().clone()) else { return Ok(()) };
+        let Some(device) = self.moments.values().next().map(|m| m.var.device().clone()) else {
+            return Ok(());
+        };
         let mut stored = candle_core::safetensors::load(file, &device)?;
         let mut take = |name: String, like: &Tensor| {
             let tensor = stored.remove(&name).filter(|t| t.dims() == like.dims());

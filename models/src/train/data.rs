@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
 
 use super::TrainError;
 use crate::config::{Head, ModelConfig};
@@ -89,7 +89,8 @@ impl<'a> Reader<'a> {
             FileError::TooLarge { bytes } => bad(file, 0, format!("{bytes} bytes, more than {LIMIT}")),
         })?;
         let text = String::from_utf8(bytes).map_err(|e| {
-            let line = e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|&&b| b == b'\n').count();
+            let line =
+                e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|&&b| b == b'\n').count();
             bad(file, line + 1, "not UTF-8".to_owned())
         })?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -209,7 +210,11 @@ impl Data {
             _ => None,
         };
         Ok(Batch {
-            request: Request { tokens: vec![tokens], masks: Vec::from_iter((masks > 0).then_some(masks)), past: 0 },
+            request: Request {
+                tokens: vec![tokens],
+                masks: Vec::from_iter((masks > 0).then_some(masks)),
+                past: 0,
+            },
             texts: all.len(),
             ids: ids.collect::<candle_core::Result<_>>()?,
             labels,

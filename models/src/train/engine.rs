@@ -281,9 +281,7 @@ impl Engine for Train {
             // What is masked is no score.
             let kept = match &seen {
                 None => scores.tensor.clone(),
-                Some(seen) => {
-                    scores.tensor.broadcast_mul(&seen.to_dtype(DType::F32)?)?
-                }
+                Some(seen) => scores.tensor.broadcast_mul(&seen.to_dtype(DType::F32)?)?,
             };
             Ok((y, kept))
         };
@@ -338,12 +336,7 @@ impl Engine for Train {
     fn max_last<R: Ring>(_: &Ctx<'_, Self>, x: &Value) -> Result<Value> {
         Ok(x.with(x.tensor.max_keepdim(D::Minus1).map_err(failed("maximum"))?))
     }
-    fn argmax<R: Ring, T: Ring>(
-        _: &Ctx<'_, Self>,
-        x: &Value,
-        _: u32,
-        out_fraction: u32,
-    ) -> Result<Value> {
+    fn argmax<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Value, _: u32, out_fraction: u32) -> Result<Value> {
         let index = x.tensor.detach().argmax_keepdim(D::Minus1).and_then(|i| i.to_dtype(DType::F32));
         Ok(Value::new(index.map_err(failed("argmax"))?, out_fraction as i32, T::K))
     }

@@ -58,7 +58,8 @@ pub struct Fitted {
 ///
 /// For a model of another kind, texts without labels, and as [`distill`](super::distill()).
 pub fn fit(task: &Fitting, told: &dyn Fn(Told<'_>)) -> Result<Fitted, TrainError> {
-    let learner = Learner::student(&task.from, Plan::Accurate, Default::default(), Numbers::Floats, &task.device)?;
+    let learner =
+        Learner::student(&task.from, Plan::Accurate, Default::default(), Numbers::Floats, &task.device)?;
     let head = learner.spec.architecture.head;
     if !matches!(head, PublicHead::Classification { .. } | PublicHead::CausalLm { .. }) {
         return Err(TrainError::Head { dir: task.from.clone() });

@@ -46,7 +46,12 @@ pub(super) fn answer(learner: &Learner, data: &Data) -> Result<Answers, TrainErr
 }
 
 /// A model's answers in its task's metric, and beside a teacher's where there is one.
-pub(super) fn measure(head: &PublicHead, data: &Data, own: &Answers, teacher: Option<&Answers>) -> Vec<Measure> {
+pub(super) fn measure(
+    head: &PublicHead,
+    data: &Data,
+    own: &Answers,
+    teacher: Option<&Answers>,
+) -> Vec<Measure> {
     match (head, teacher) {
         (PublicHead::CausalLm { .. }, _) => vec![Measure::new("perplexity", own.surprise.exp())],
         (PublicHead::Embedding { .. }, Some(teacher)) => embeddings(&own.outputs, &teacher.outputs),

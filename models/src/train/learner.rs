@@ -7,12 +7,12 @@ use candle_core::{Device, Tensor};
 use ditto_core::Settings;
 use serde_json::{Map, Value};
 
+use super::TrainError;
 use super::data::Batch;
 use super::engine::{Numbers, Train};
 use super::read::{Reading, read};
 use super::value::failed;
 use super::variables::Variables;
-use super::TrainError;
 use crate::architecture::{Architecture, Gelu, Opens};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Head, ModelConfig};

@@ -14,7 +14,11 @@ fn mse(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// The sum of mean squares over corresponding tensors.
 fn sum_of_mse(student: &[Tensor], teacher: &[Tensor]) -> Result<Tensor> {
     if student.len() != teacher.len() || student.is_empty() {
-        candle_core::bail!("{} tensors of the student beside {} of the teacher", student.len(), teacher.len());
+        candle_core::bail!(
+            "{} tensors of the student beside {} of the teacher",
+            student.len(),
+            teacher.len()
+        );
     }
     let each = student.iter().zip(teacher).map(|(x, y)| mse(x, y)).collect::<Result<Vec<_>>>()?;
     Tensor::stack(&each, 0)?.sum_all()

@@ -49,8 +49,7 @@ impl Visit for Read<'_> {
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { variables, engine, embeddings, request } = self;
         let (settings, numbers) = (model.settings(), engine.numbers());
-        let weights =
-            model.load::<Train, _>(&Source { variables, settings: settings.clone(), numbers })?;
+        let weights = model.load::<Train, _>(&Source { variables, settings: settings.clone(), numbers })?;
         let fraction = M::Input::F as i32;
         let input = match numbers {
             Numbers::Floats => embeddings,

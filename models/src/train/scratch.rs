@@ -117,7 +117,8 @@ fn name_classes(file: &Path, classes: &BTreeSet<&str>) -> Result<(), TrainError>
     let file: PathBuf = file.to_owned();
     let text = std::fs::read(&file).map_err(|source| TrainError::Io { file: file.clone(), source })?;
     let json = |source| TrainError::Json { file: file.clone(), source };
-    let mut config: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).map_err(json)?;
+    let mut config: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&text).map_err(json)?;
     let ids = || classes.iter().enumerate();
     let names = ids().map(|(id, class)| (id.to_string(), (*class).into()));
     config.insert("id2label".to_owned(), serde_json::Value::Object(names.collect()));
@@ -139,14 +140,19 @@ fn word_pieces<'a>(
         .show_progress(false)
         .special_tokens(SPECIAL.iter().map(|name| special(name)).collect())
         .build();
-    let mut tokenizer: TokenizerImpl<WordPiece, _, _, BertProcessing, tokenizers::decoders::wordpiece::WordPiece> =
-        TokenizerBuilder::new()
-            .with_model(WordPiece::default())
-            .with_normalizer(Some(BertNormalizer::default()))
-            .with_pre_tokenizer(Some(BertPreTokenizer))
-            .with_post_processor(Some(BertProcessing::new(("[SEP]".to_owned(), 3), ("[CLS]".to_owned(), 2))))
-            .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()))
-            .build()?;
+    let mut tokenizer: TokenizerImpl<
+        WordPiece,
+        _,
+        _,
+        BertProcessing,
+        tokenizers::decoders::wordpiece::WordPiece,
+    > = TokenizerBuilder::new()
+        .with_model(WordPiece::default())
+        .with_normalizer(Some(BertNormalizer::default()))
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_post_processor(Some(BertProcessing::new(("[SEP]".to_owned(), 3), ("[CLS]".to_owned(), 2))))
+        .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()))
+        .build()?;
     tokenizer.train(&mut trainer, texts.map(str::to_owned))?;
     let size = tokenizer.get_vocab_size(true);
     Ok((tokenizer.to_string(false)?, size))

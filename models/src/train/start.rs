@@ -63,7 +63,8 @@ pub(super) fn start_near(
 fn moments(x: &Tensor, function: Activation) -> Result<Sums> {
     let x = loss::rows(&x.detach())?;
     let (xx, g) = (x.sqr()?, activation(function, &x)?);
-    let terms = [x.ones_like()?, x.clone(), xx.clone(), (&xx * &x)?, xx.sqr()?, g.clone(), (&g * &x)?, (&g * &xx)?];
+    let terms =
+        [x.ones_like()?, x.clone(), xx.clone(), (&xx * &x)?, xx.sqr()?, g.clone(), (&g * &x)?, (&g * &xx)?];
     let mut sums = vec![[0.0; 8]; x.dim(1)?];
     for (i, term) in terms.iter().enumerate() {
         let of_units = term.sum(0)?.to_vec1::<f32>()?;

@@ -69,7 +69,8 @@ fn a_gpt2_predicts_what_the_clear_engine_does() {
     let data = data(&learner, dir.path(), &["the cat sat on the mat and looked at the dog"], 6);
     let own = outputs(&learner, &data);
     let (example, vocabulary) = (&data.examples[0], 320);
-    let text = crate::text::Tokenizer::open(dir.path()).unwrap().for_generation().unwrap().decode(&example.ids[0]);
+    let text =
+        crate::text::Tokenizer::open(dir.path()).unwrap().for_generation().unwrap().decode(&example.ids[0]);
     let task = Task::open(dir.path(), Plan::Accurate, [text.as_str()]).unwrap();
     assert_eq!(task.texts[0].encoded.ids, example.ids[0]);
     let clear = task.reference().unwrap();
@@ -84,10 +85,8 @@ fn served_numbers_are_those_of_the_simulation() {
         let learner =
             Learner::student(dir.path(), plan, Arc::default(), Numbers::Served, &Device::Cpu).unwrap();
         let own = outputs(&learner, &data(&learner, dir.path(), &TEXTS, 64));
-        let answers: Vec<Answer> = own
-            .into_iter()
-            .map(|embedding| Answer::Embedding { text: String::new(), embedding })
-            .collect();
+        let answers: Vec<Answer> =
+            own.into_iter().map(|embedding| Answer::Embedding { text: String::new(), embedding }).collect();
         let task = Task::open(dir.path(), plan, TEXTS).unwrap();
         let Accuracy::Cosine { cosine_min, .. } = Trial::run(&task, &answers).unwrap().accuracy else {
             panic!("embeddings are compared by cosines")
@@ -115,7 +114,8 @@ fn gradients_are_those_of_differences() {
         let value = || {
             let output = learner.read(&batch).unwrap().output;
             // Some numbers of the output, with signs of their own.
-            let signs: Vec<f32> = (0..output.elem_count()).map(|i| ((i * 37 % 11) as f32 - 5.0) / 5.0).collect();
+            let signs: Vec<f32> =
+                (0..output.elem_count()).map(|i| ((i * 37 % 11) as f32 - 5.0) / 5.0).collect();
             let signs = candle_core::Tensor::from_vec(signs, output.shape(), &Device::Cpu).unwrap();
             (output * signs).unwrap().sum_all().unwrap()
         };
@@ -247,9 +247,18 @@ fn a_classifier_learns_and_is_distilled() {
     };
     std::fs::write(&file, (0..80).map(line).collect::<Vec<_>>().join("\n")).unwrap();
     let out = dir.path().join("classifier");
-    let new = NewModel { kind: Kind::Classifier, layers: 1, width: 16, heads: 2, vocabulary: 400, positions: 32, seed: 1 };
+    let new = NewModel {
+        kind: Kind::Classifier,
+        layers: 1,
+        width: 16,
+        heads: 2,
+        vocabulary: 400,
+        positions: 32,
+        seed: 1,
+    };
     new.write(&file, &out).unwrap();
-    let options = Options { tokens: 128, decay: 0.01, clip: 1.0, seed: 5, freeze_embeddings: false, every: 100 };
+    let options =
+        Options { tokens: 128, decay: 0.01, clip: 1.0, seed: 5, freeze_embeddings: false, every: 100 };
     let files = Files { data: file.clone(), held_out: None };
     let task = Fitting {
         from: out.clone(),
@@ -265,7 +274,8 @@ fn a_classifier_learns_and_is_distilled() {
     };
     let done = fit(&task, &|_| ()).unwrap();
     assert_eq!(done.points.last().unwrap().measures, [metrics::Measure::new("accuracy", 1.0)]);
-    let task = Task::open(&out, Plan::Accurate, ["a small green plant here", "an animal with wings there"]).unwrap();
+    let task =
+        Task::open(&out, Plan::Accurate, ["a small green plant here", "an animal with wings there"]).unwrap();
     let labels: Vec<String> = task
         .reference()
         .unwrap()
@@ -274,7 +284,10 @@ fn a_classifier_learns_and_is_distilled() {
         .collect();
     assert_eq!(labels, ["plant", "animal"]);
     let student = dir.path().join("student");
-    let task = Distillation { files: Files { data: file, held_out: None }, ..distillation(&out, &student, &lines(dir.path()), [20, 20]) };
+    let task = Distillation {
+        files: Files { data: file, held_out: None },
+        ..distillation(&out, &student, &lines(dir.path()), [20, 20])
+    };
     let done = distill(&Distillation { longest: 32, ..task }, &|_| ()).unwrap();
     assert_eq!(done.points.last().unwrap().measures[1], metrics::Measure::new("agreement", 1.0));
 }

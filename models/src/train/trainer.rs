@@ -124,8 +124,11 @@ impl Trainer<'_> {
     }
 
     fn optimizer(&self) -> candle_core::Result<AdamW> {
-        let frozen: HashSet<String> =
-            if self.options.freeze_embeddings { self.learner.tables().into_iter().collect() } else { HashSet::new() };
+        let frozen: HashSet<String> = if self.options.freeze_embeddings {
+            self.learner.tables().into_iter().collect()
+        } else {
+            HashSet::new()
+        };
         let Options { decay, clip, .. } = *self.options;
         AdamW::new(&self.learner.variables, |name| !frozen.contains(name), decay, clip)
     }
@@ -155,12 +158,16 @@ impl Trainer<'_> {
         optimizer.write(&moments)?;
         // The state last: it names the files, and so is never without them.
         let (file, part) = (self.state_file(), self.dir().join("state.json.part"));
-        let text = serde_json::to_vec_pretty(state).map_err(|source| TrainError::Json { file: file.clone(), source })?;
+        let text = serde_json::to_vec_pretty(state)
+            .map_err(|source| TrainError::Json { file: file.clone(), source })?;
         std::fs::write(&part, text).map_err(io(&part))?;
         std::fs::rename(&part, &file).map_err(io(&file))?;
         for entry in std::fs::read_dir(self.dir()).map_err(io(&self.dir()))?.flatten() {
             let path = entry.path();
-            if path.extension().is_some_and(|end| end == "safetensors") && path != variables && path != moments {
+            if path.extension().is_some_and(|end| end == "safetensors")
+                && path != variables
+                && path != moments
+            {
                 std::fs::remove_file(&path).map_err(io(&path))?;
             }
         }
@@ -170,8 +177,8 @@ impl Trainer<'_> {
     fn restore(&self, optimizer: &mut AdamW) -> Result<State, TrainError> {
         let file = self.state_file();
         let text = std::fs::read(&file).map_err(|source| TrainError::Io { file: file.clone(), source })?;
-        let state: State =
-            serde_json::from_slice(&text).map_err(|source| TrainError::Json { file: file.clone(), source })?;
+        let state: State = serde_json::from_slice(&text)
+            .map_err(|source| TrainError::Json { file: file.clone(), source })?;
         if state.identity != self.identity() {
             let what = "it was made with other options, stages or texts".to_owned();
             return Err(TrainError::Resume { file, what });

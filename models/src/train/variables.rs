@@ -74,7 +74,8 @@ impl Variables {
 
     /// A tensor by the checkpoint's name.
     pub fn get(&self, name: &str) -> Result<Tensor> {
-        let missing = || Error::Weight { name: name.to_owned(), what: "it is not in the checkpoint".to_owned() };
+        let missing =
+            || Error::Weight { name: name.to_owned(), what: "it is not in the checkpoint".to_owned() };
         let var = self.all.get(name).ok_or_else(missing)?.as_tensor();
         Ok(if self.learning { var.clone() } else { var.detach() })
     }
@@ -153,7 +154,8 @@ pub(super) fn write_tensors<'a>(
     let stored = tensors.map(|(name, tensor)| Ok((name, tensor.dims().to_vec(), bytes(tensor)?)));
     let stored = stored.collect::<candle_core::Result<Vec<_>>>()?;
     let failed = |source| TrainError::Write { file: file.to_owned(), source };
-    let views = stored.iter().map(|(name, dims, bytes)| Ok((*name, TensorView::new(dtype, dims.clone(), bytes)?)));
+    let views =
+        stored.iter().map(|(name, dims, bytes)| Ok((*name, TensorView::new(dtype, dims.clone(), bytes)?)));
     let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
     let mut beside = file.as_os_str().to_owned();
     beside.push(".part");

@@ -52,7 +52,11 @@ impl<'a> Gpt2Floats<'a> {
         let body = self.body();
         let whole = |name: String| Stored { name, transposed: false, part: (0, 1) };
         if name == LM_HEAD {
-            return whole(if self.has_head() { name.to_owned() } else { format!("{}{TOKENS}", body.prefix()) });
+            return whole(if self.has_head() {
+                name.to_owned()
+            } else {
+                format!("{}{TOKENS}", body.prefix())
+            });
         }
         let (stored, part) = stored(name);
         let place = whole(format!("{}{stored}", body.prefix()));
