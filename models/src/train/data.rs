@@ -36,7 +36,8 @@ pub struct Example {
 }
 
 impl Example {
-    fn tokens(&self) -> usize {
+    /// Its length.
+    pub(super) fn tokens(&self) -> usize {
         self.ids.first().map_or(0, Vec::len)
     }
 }

@@ -41,6 +41,8 @@ pub struct Seen {
     pub scores: Vec<Tensor>,
     /// Rows as normalisations see them, standardised: embeddings and hidden states, by layer.
     pub hidden: Vec<Tensor>,
+    /// What enters normalisations, as it is.
+    pub sums: Vec<Tensor>,
     /// What enters activations.
     pub inner: Vec<Tensor>,
     /// How near numbers came to the end of their rings: bits to spare at the step with the fewest, if looked for.
@@ -297,7 +299,10 @@ impl Engine for Train {
         out_fraction: u32,
     ) -> Result<Value> {
         let y = standard(&x.tensor, epsilon).map_err(failed("standardize"))?;
-        ctx.engine().keep(|seen| seen.hidden.push(y.clone()));
+        ctx.engine().keep(|seen| {
+            seen.sums.push(x.tensor.clone());
+            seen.hidden.push(y.clone());
+        });
         ctx.engine().served(ctx, &y, out_fraction as i32, T::K)
     }
     fn standardize_tensor<R: Ring, T: Ring>(
