@@ -3,6 +3,7 @@
 mod calibrate;
 mod check;
 mod cost;
+mod demo;
 mod distill;
 mod eval;
 mod generate;
@@ -25,12 +26,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Private Transformer inference on three servers.
 ///
 /// A client and a model owner run a Hugging Face checkpoint on three servers that see neither text nor weights nor
-/// answer, as long as no two of them join forces.
+/// answer, as long as no two of them join forces. Without a command, two small checkpoints that come with the program are run.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,7 +84,8 @@ fn progress_bar(visible: bool) -> ProgressBar {
 
 impl Cli {
     pub(crate) fn run(self) -> Result<(), RunError> {
-        match self.command {
+        let Some(command) = self.command else { return demo::demo() };
+        match command {
             Command::Run(run) => run.run(),
             Command::Generate(generate) => generate.run(),
             Command::Cost(cost) => cost.run(),

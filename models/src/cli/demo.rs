@@ -21,7 +21,10 @@ macro_rules! carried {
             files: [
                 ("config.json", include_bytes!(concat!("../../checkpoints/", $name, "/config.json"))),
                 ("tokenizer.json", include_bytes!(concat!("../../checkpoints/", $name, "/tokenizer.json"))),
-                ("model.safetensors", include_bytes!(concat!("../../checkpoints/", $name, "/model.safetensors"))),
+                (
+                    "model.safetensors",
+                    include_bytes!(concat!("../../checkpoints/", $name, "/model.safetensors")),
+                ),
                 (
                     "quantization.ditto.json",
                     include_bytes!(concat!("../../checkpoints/", $name, "/quantization.ditto.json")),
@@ -39,8 +42,17 @@ const ASKED: [(&str, &str, &[&str]); 2] = [
     (
         "What kind of thing is defined here? A small BERT tells, privately.",
         "kinds",
-        &["run", "--batch", "3", "--text", "a small bird with bright feathers", "--text",
-          "a sweet cake with fruit", "--text", "someone who repairs shoes"],
+        &[
+            "run",
+            "--batch",
+            "3",
+            "--text",
+            "a small bird with bright feathers",
+            "--text",
+            "a sweet cake with fruit",
+            "--text",
+            "someone who repairs shoes",
+        ],
     ),
     (
         "How does a definition go on? A small GPT-2 writes, privately.",

@@ -158,7 +158,8 @@ impl Learner {
         };
         for name in COPIED {
             let (file, to) = (from.join(name), dir.join(name));
-            if file.is_file() {
+            // A copy of a file onto itself would leave nothing of it.
+            if file.is_file() && file.canonicalize().ok() != to.canonicalize().ok() {
                 let above = to.parent().unwrap_or(dir);
                 std::fs::create_dir_all(above).map_err(io(above))?;
                 std::fs::copy(&file, &to).map_err(io(&to))?;

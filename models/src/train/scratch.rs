@@ -19,6 +19,8 @@ use crate::synthetic::{Synthetic, SyntheticGpt2, SyntheticHead};
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// The token that begins and ends texts of a GPT-2.
 const END: &str = "<|endoftext|>";
+/// Fewest rows in a table of words: a random BERT has a tokenizer with special tokens and letters, which is then replaced.
+const FEWEST: usize = 128;
 /// Part of a vocabulary that occurs less often than this is left out.
 const LEAST: u64 = 2;
 
@@ -92,7 +94,7 @@ impl NewModel {
                 let texts = split.iter().map(|(text, _)| *text);
                 let (json, vocabulary) = tokenizer(word_pieces(texts, self.vocabulary))?;
                 let config = BertConfig {
-                    vocab_size: vocabulary,
+                    vocab_size: vocabulary.max(FEWEST),
                     hidden_size: self.width,
                     num_hidden_layers: self.layers,
                     num_attention_heads: self.heads,

@@ -259,6 +259,6 @@ mod tests {
             xs.iter().map(|&x| (f(x) - Activation::Gelu.value(x)).powi(2)).sum::<f64>().sqrt()
         };
         let fitted = error(&|x| Activation::Quad.value(fit.a * x + fit.b) + fit.d);
-        assert!(fitted < 0.15 * error(&|x| Activation::Quad.value(x)), "{fitted}");
+        assert!(fitted < 0.25 * error(&|x| Activation::Quad.value(x)), "{fitted}");
     }
 }

@@ -109,7 +109,8 @@ fn gradients_are_those_of_differences() {
         let plan = Plan::Ditto;
         let learner =
             Learner::student(dir.path(), plan, Arc::default(), Numbers::Floats, &Device::Cpu).unwrap();
-        let data = data(&learner, dir.path(), &["the cat sat on the mat and", "a dog sat on the mat and"], 6);
+        let data =
+            data(&learner, dir.path(), &["the cat sat on the mat and", "a dog sat on the mat and"], 12);
         let batch = data.batch(&data.batches(64, 1)[0], &Device::Cpu).unwrap();
         let value = || {
             let output = learner.read(&batch).unwrap().output;
