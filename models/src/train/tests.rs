@@ -98,19 +98,19 @@ fn served_numbers_are_those_of_the_simulation() {
 #[test]
 fn gradients_are_those_of_differences() {
     let dir = TempDir::new().unwrap();
-    for (write, name) in [
-        (bert as fn(&Path), "encoder.layer.1.intermediate.dense.weight"),
-        (bert, "encoder.layer.0.attention.self.query.weight"),
-        (bert, "embeddings.LayerNorm.weight"),
-        (gpt2, "h.0.attn.c_attn.key.weight"),
-        (gpt2, "h.1.mlp.c_proj.weight"),
+    for (write, longest, name) in [
+        (bert as fn(&Path), 64, "encoder.layer.1.intermediate.dense.weight"),
+        (bert, 64, "encoder.layer.0.attention.self.query.weight"),
+        (bert, 64, "embeddings.LayerNorm.weight"),
+        (gpt2, 8, "h.0.attn.c_attn.key.weight"),
+        (gpt2, 8, "h.1.mlp.c_proj.weight"),
     ] {
         write(dir.path());
         let plan = Plan::Ditto;
         let learner =
             Learner::student(dir.path(), plan, Arc::default(), Numbers::Floats, &Device::Cpu).unwrap();
         let data =
-            data(&learner, dir.path(), &["the cat sat on the mat and", "a dog sat on the mat and"], 12);
+            data(&learner, dir.path(), &["the cat sat on the mat and", "a dog sat on the mat and"], longest);
         let batch = data.batch(&data.batches(64, 1)[0], &Device::Cpu).unwrap();
         let value = || {
             let output = learner.read(&batch).unwrap().output;
@@ -244,7 +244,7 @@ fn a_classifier_learns_and_is_distilled() {
     let plants = ["a small green plant", "a plant with leaves", "a wild plant of the hills"];
     let line = |i: usize| {
         let (texts, class) = if i.is_multiple_of(2) { (animals, "animal") } else { (plants, "plant") };
-        format!("{} {}\t{class}", texts[i % 3], ["here", "there", "everywhere", "nowhere"][i % 4])
+        format!("{} {}\t{class}", texts[i % 3], ["here", "there", "everywhere", "nowhere"][i / 2 % 4])
     };
     std::fs::write(&file, (0..80).map(line).collect::<Vec<_>>().join("\n")).unwrap();
     let out = dir.path().join("classifier");
