@@ -197,6 +197,16 @@ impl<'e, E> Ctx<'e, E> {
         }
     }
 
+    /// Reads `model` under an engine that needs no agreed program: steps are numbered as they come.
+    pub fn read<T>(
+        engine: &E,
+        settings: Arc<Settings>,
+        model: impl FnOnce(&Ctx<'_, E>) -> Result<T>,
+    ) -> Result<T> {
+        let steps = Steps::record(settings);
+        model(&Ctx::root(engine, &steps))
+    }
+
     /// The engine that reads the program.
     pub fn engine(&self) -> &'e E {
         self.engine

@@ -146,6 +146,14 @@ pub enum Error {
     /// A key of a distributed point function, or what it is for, that cannot be.
     #[error("distributed point function: {0}")]
     PointFunction(&'static str),
+    /// A tensor library under an engine failed.
+    #[error("{op}: {what}")]
+    Tensors {
+        /// The operation.
+        op: &'static str,
+        /// What the library said.
+        what: String,
+    },
     /// A part of this process failed (a worker thread died).
     #[error("internal error: {0}")]
     Internal(&'static str),

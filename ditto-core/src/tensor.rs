@@ -7,6 +7,6 @@ mod shape;
 
 pub use array::{Array, Elem, broadcast_zip};
 pub(crate) use array::{Repeat, filled, in_rows};
-pub use layout::{Broadcast, Concat, Permute, Reshape, Slice, Structure, SumLast};
+pub use layout::{Broadcast, Concat, Movement, Permute, Reshape, Slice, Structure, SumLast};
 pub use rows::{Gather, RepeatRows, Rows, SumRows};
 pub use shape::Shape;

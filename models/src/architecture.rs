@@ -27,15 +27,18 @@ pub struct Architecture {
     /// What sits on top. It also tells the family: [`PublicHead::CausalLm`] is that of a GPT-2, all others
     /// are BERT's.
     pub head: PublicHead,
-    /// The form of GELU that the model was trained with.
+    /// The form of GELU that the model was trained with, or what it was distilled for in its place.
     #[serde(default)]
     pub gelu: Gelu,
+    /// Whether it was distilled for 2Quad in place of softmax.
+    #[serde(default)]
+    pub two_quad: bool,
     /// Whether attention scores are also divided by the layer's number, from 1.
     #[serde(default)]
     pub scale_by_layer: bool,
 }
 
-/// A form of GELU. The two differ by less than 0.0005 everywhere.
+/// A form of GELU, or what stands for it. The first two differ by less than 0.0005 everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gelu {
@@ -44,6 +47,8 @@ pub enum Gelu {
     Exact,
     /// Its approximation with tanh: x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
     Tanh,
+    /// 0.125·x² + 0.25·x + 0.5, which models are distilled for.
+    Quad,
 }
 
 /// The public part of a [`Head`].
@@ -86,9 +91,11 @@ pub enum PublicHead {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Opens {
-    /// The logits of all tokens.
+    /// The logits of all tokens of the vocabulary, for what follows the last token.
     #[default]
     Logits,
+    /// The same for what follows each token of the request, as perplexity wants them.
+    EachLogits,
     /// The last hidden state, of which a client that holds the table of tokens makes the logits.
     Hidden,
     /// Which token has the largest logit, and nothing else.
@@ -137,7 +144,8 @@ impl Architecture {
                 layer_norm_eps: config.layer_norm_eps,
                 max_position_embeddings: config.max_position_embeddings,
                 head,
-                gelu: Gelu::default(),
+                gelu: config.hidden_act,
+                two_quad: config.two_quad_softmax,
                 scale_by_layer: false,
             },
             ModelConfig::Gpt2(config) => Self {
@@ -149,6 +157,7 @@ impl Architecture {
                 max_position_embeddings: config.n_positions,
                 head,
                 gelu: config.activation_function,
+                two_quad: config.two_quad_softmax,
                 scale_by_layer: config.scale_attn_by_inverse_layer_idx,
             },
         }
@@ -188,7 +197,7 @@ impl Architecture {
             PublicHead::QuestionAnswering => 2,
             PublicHead::MaskedLm { vocabulary } => vocabulary,
             PublicHead::CausalLm { vocabulary, opens } => match opens {
-                Opens::Logits => vocabulary,
+                Opens::Logits | Opens::EachLogits => vocabulary,
                 Opens::Hidden => self.hidden_size,
                 Opens::Argmax => 1,
             },
@@ -254,8 +263,8 @@ mod tests {
 
     #[test]
     fn the_output_is_what_is_opened() {
-        let outputs = [Opens::Logits, Opens::Hidden, Opens::Argmax].map(|opens| opening(opens).outputs());
-        assert_eq!(outputs, [320, 32, 1]);
+        let all = [Opens::Logits, Opens::EachLogits, Opens::Hidden, Opens::Argmax];
+        assert_eq!(all.map(|opens| opening(opens).outputs()), [320, 320, 32, 1]);
     }
 
     #[test]

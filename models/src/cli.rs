@@ -3,11 +3,16 @@
 mod calibrate;
 mod check;
 mod cost;
+mod demo;
+mod distill;
+mod eval;
 mod generate;
 mod inputs;
 mod run;
 mod setup;
 mod show;
+mod train;
+mod training;
 
 use std::path::Path;
 
@@ -19,12 +24,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Private Transformer inference on three servers.
 ///
 /// A client and a model owner run a Hugging Face checkpoint on three servers that see neither text nor weights nor
-/// answer, as long as no two of them join forces.
+/// answer, as long as no two of them join forces. Without a command, two small checkpoints that come with the program are run.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -34,6 +39,9 @@ enum Command {
     Cost(cost::CostOf),
     Calibrate(calibrate::Calibrate),
     Check(check::Check),
+    Eval(eval::Eval),
+    Train(train::Train),
+    Distill(distill::Distill),
     /// One party of a run on this machine; `ditto run` starts three of these
     #[command(hide = true)]
     Party(PartyArguments),
@@ -56,12 +64,16 @@ fn progress_bar(visible: bool) -> ProgressBar {
 
 impl Cli {
     pub(crate) fn run(self) -> Result<(), RunError> {
-        match self.command {
+        let Some(command) = self.command else { return demo::demo() };
+        match command {
             Command::Run(run) => run.run(),
             Command::Generate(generate) => generate.run(),
             Command::Cost(cost) => cost.run(),
             Command::Calibrate(calibrate) => calibrate.run(),
             Command::Check(check) => check.run(),
+            Command::Eval(eval) => eval.run(),
+            Command::Train(train) => train.run(),
+            Command::Distill(distill) => distill.run(),
             Command::Party(party) => party.run(),
         }
     }

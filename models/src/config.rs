@@ -13,7 +13,7 @@ mod tests;
 
 use std::path::Path;
 
-pub use self::bert::{Activation, BertConfig, Problem};
+pub use self::bert::{BertConfig, Problem};
 pub use self::error::ConfigError;
 pub use self::gpt2::Gpt2Config;
 pub use self::head::{Head, Scores};

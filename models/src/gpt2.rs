@@ -11,6 +11,8 @@ mod block;
 mod cache;
 mod projection;
 
+use std::ops::Range;
+
 use ditto_core::nn::{Engine, LayerNorm, Linear, LinearShape, Scope, Tensor, WeightSource, argmax};
 use ditto_core::nn::{Weights, layer_norm, linear};
 use ditto_macros::{Weights, secure_model};
@@ -37,9 +39,9 @@ pub struct Gpt2<E: Engine, P: Formats> {
     answer: Answer<E, P>,
 }
 
-/// What becomes of the last token's hidden state.
+/// What becomes of hidden states: of the last token's, or of each.
 pub enum Answer<E: Engine, P: Formats> {
-    /// It is what the client receives.
+    /// They are what the client receives.
     Hidden,
     /// The logits of the vocabulary, or the index of the largest.
     Logits {
@@ -59,18 +61,21 @@ impl<E: Engine, P: Formats> Weights<E> for Answer<E, P> {
         let shape = LinearShape::new(config.architecture.hidden_size, vocabulary).without_bias();
         Ok(match opens {
             Opens::Hidden => Self::Hidden,
-            Opens::Logits => Self::Logits { head: Linear::load(scope, &shape)?, index: false },
+            Opens::Logits | Opens::EachLogits => {
+                Self::Logits { head: Linear::load(scope, &shape)?, index: false }
+            }
             Opens::Argmax => Self::Logits { head: Linear::load(scope, &shape)?, index: true },
         })
     }
 }
 
-/// Embeddings [tokens, hidden] of what follows the tokens in the caches, to what the client receives of the last of them.
+/// Embeddings [tokens, hidden] of what follows the tokens in the caches, to what the client receives of those that are `read`.
 #[secure_model]
 pub fn gpt2<P: Formats>(
     w: &Gpt2<P>,
     caches: &mut Vec<Cache<P>>,
     embeddings: &Tensor<P::Residual>,
+    read: &Range<usize>,
 ) -> Tensor<Output> {
     if caches.is_empty() {
         for _ in &w.blocks.0 {
@@ -81,12 +86,11 @@ pub fn gpt2<P: Formats>(
     for (weights, cache) in w.blocks.0.iter().zip(caches.iter_mut()) {
         x = block(weights, cache, &x);
     }
-    let tokens = x.shape().rows();
-    let last = x.slice(0, tokens - 1, tokens);
+    let rows = x.slice(0, read.start, read.end);
     match &w.answer {
-        Answer::Hidden => layer_norm(&last, &w.norm),
+        Answer::Hidden => layer_norm(&rows, &w.norm),
         Answer::Logits { head, index } => {
-            let hidden: Tensor<P::Act> = layer_norm(&last, &w.norm);
+            let hidden: Tensor<P::Act> = layer_norm(&rows, &w.norm);
             let scores = linear(&hidden, head);
             if *index { argmax(&scores) } else { scores }
         }

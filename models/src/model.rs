@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use ditto_core::error::Result;
-use ditto_core::nn::{Activation, Engine, Scope, Tensor, WeightSource, Weights};
+use ditto_core::error::{Error, Result};
+use ditto_core::nn::{Activation, Engine, Scope, Softmax, Tensor, WeightSource, Weights};
 use ditto_core::session::{Input, SecureModel};
 use ditto_core::tensor::Shape;
 use ditto_core::{Ctx, Settings};
@@ -111,9 +111,11 @@ impl<P: Formats> SecureModel for Gpt2Model<P> {
         weights: &Gpt2<E, P>,
         caches: &mut Vec<Cache<E, P>>,
         x: &Tensor<E, P::Residual>,
-        _: &Request,
+        request: &Request,
     ) -> Result<Tensor<E, gpt2::Output>> {
-        gpt2::gpt2(ctx, weights, caches, x)
+        let Layout { read, .. } = Layout::new(request, &self.spec.architecture.head);
+        let [read] = &read[..] else { return Err(Error::Unsupported("several texts at once")) };
+        gpt2::gpt2(ctx, weights, caches, x, read)
     }
 }
 
@@ -147,13 +149,25 @@ impl ModelSpec {
         self
     }
 
-    /// The functions of the plan, with the GELU that the model was trained with.
-    pub(crate) fn functions(&self) -> Functions {
+    /// Whether the model was distilled for the functions that its plan has in place of others.
+    pub fn is_distilled(&self) -> bool {
         let functions = self.plan.functions();
+        let quad = functions.activation != Activation::Quad || self.architecture.gelu == Gelu::Quad;
+        quad && (functions.softmax != Softmax::TwoQuad || self.architecture.two_quad)
+    }
+
+    /// The functions of the plan, with the GELU that the model was trained with, or those that it was distilled for.
+    pub(crate) fn functions(&self) -> Functions {
+        let mut functions = self.plan.functions();
         match (functions.activation, self.architecture.gelu) {
-            (Activation::Gelu, Gelu::Tanh) => Functions { activation: Activation::GeluTanh, ..functions },
-            _ => functions,
+            (_, Gelu::Quad) => functions.activation = Activation::Quad,
+            (Activation::Gelu, Gelu::Tanh) => functions.activation = Activation::GeluTanh,
+            _ => {}
         }
+        if self.architecture.two_quad {
+            functions.softmax = Softmax::TwoQuad;
+        }
+        functions
     }
 
     /// Whether the model has a larger ring for the products of a weight matrix: of those that write to the residual

@@ -154,6 +154,15 @@ impl Plan {
         }
     }
 
+    /// The plan with the same formats and the functions that models are trained with, if this one replaces them.
+    pub fn formats_alone(self) -> Option<Self> {
+        match self {
+            Self::Ditto => Some(Self::DittoGelu),
+            Self::PumaQuad => Some(Self::Puma),
+            Self::Accurate | Self::DittoGelu | Self::Puma | Self::MpcFormer => None,
+        }
+    }
+
     /// Fractional bits of its activations.
     pub fn activation_fraction(self) -> u32 {
         struct Fraction;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{Architecture, PublicHead};
+use crate::architecture::{Architecture, Opens, PublicHead};
 
 /// What is public of one request: the lengths of its texts, which share hops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,7 @@ impl Request {
     /// Rows of the output that belong to each text.
     pub fn outputs(&self, head: &PublicHead) -> Vec<usize> {
         match head {
+            PublicHead::CausalLm { opens: Opens::EachLogits, .. } => self.tokens.clone(),
             PublicHead::Embedding { .. }
             | PublicHead::Classification { .. }
             | PublicHead::CausalLm { .. } => vec![1; self.tokens.len()],
@@ -118,7 +119,6 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::architecture::Opens;
     use crate::config::{BertConfig, Gpt2Config, Head};
 
     fn tiny(head: &Head) -> Architecture {
@@ -135,6 +135,8 @@ mod tests {
         assert_eq!(classified.read, [0..1, 5..6]);
         let causal = PublicHead::CausalLm { vocabulary: 9, opens: Opens::Logits };
         assert_eq!(Layout::new(&Request::new(&[5], &causal), &causal).read[0], 4..5);
+        let each = PublicHead::CausalLm { vocabulary: 9, opens: Opens::EachLogits };
+        assert_eq!(Layout::new(&Request::new(&[5], &each), &each).read[0], 0..5);
         assert_eq!(request.outputs(&PublicHead::QuestionAnswering), [5, 3]);
         assert_eq!(request.rows(), 8);
         assert_eq!(Request::new(&[5, 3], &masked).masks, [1, 1]);

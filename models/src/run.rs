@@ -25,6 +25,7 @@ use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::input::InputError;
 use crate::quantization::QuantizationError;
+use crate::train::TrainError;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -121,9 +122,18 @@ pub enum RunError {
         /// Why the first did.
         first: String,
     },
+    /// Training.
+    #[error(transparent)]
+    Train(Box<TrainError>),
     /// What a client announced to a party.
     #[error("the job that the client announced cannot be run: {0}")]
     Job(String),
+}
+
+impl From<TrainError> for RunError {
+    fn from(error: TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
 }
 
 impl From<QuantizationError> for RunError {

@@ -13,6 +13,17 @@ use crate::architecture::PublicHead;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::report::chain;
 
+/// Where a checkpoint has a tensor of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// The full name.
+    pub(crate) name: String,
+    /// Whether it is a matrix stored [inputs, outputs].
+    pub(crate) transposed: bool,
+    /// Which of how many equal parts of its outputs is meant, from 0.
+    pub(crate) part: (usize, usize),
+}
+
 /// The weights of a checkpoint of either family.
 #[derive(Debug, Clone, Copy)]
 pub enum ModelFloats<'a> {
@@ -26,6 +37,14 @@ impl<'a> ModelFloats<'a> {
     /// Of a checkpoint, whose family its head tells.
     pub fn new(checkpoint: &'a Checkpoint, head: &PublicHead) -> Self {
         if head.is_causal() { Self::Gpt2(Gpt2Floats(checkpoint)) } else { Self::Bert(BertFloats(checkpoint)) }
+    }
+
+    /// Where the checkpoint has the tensor that the model calls `name`.
+    pub(crate) fn stored(&self, name: &str) -> Stored {
+        match self {
+            Self::Bert(floats) => floats.place(name),
+            Self::Gpt2(floats) => floats.place(name),
+        }
     }
 
     /// Whether the checkpoint stores a matrix [inputs, outputs], as no linear layer of PyTorch does.

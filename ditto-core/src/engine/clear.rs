@@ -6,7 +6,7 @@ use crate::ctx::{Ctx, Steps};
 use crate::error::{Error, Result};
 use crate::fixed::Ring;
 use crate::mpc::{Bilinear, Share, linear};
-use crate::nn::{Activation, Engine, NormOf, Pointwise, Softmax, puma_gelu};
+use crate::nn::{Activation, Engine, NormOf, Pointwise, Softmax};
 use crate::tensor::{Array, Broadcast, Concat, Permute, Rows, Shape, Structure, SumLast, broadcast_zip};
 
 /// Reads a model in f32: what PyTorch would compute.
@@ -157,11 +157,7 @@ impl Engine for Clear {
         _: u32,
         _: u32,
     ) -> Result<Array<f32>> {
-        Ok(match (function.pointwise(), function) {
-            (Some(function), _) => function.map(x),
-            (None, Activation::PumaGelu) => x.map(|v| puma_gelu::value(v.into()) as f32),
-            (None, _) => x.map(|v| 0.125 * v * v + 0.25 * v + 0.5),
-        })
+        Ok(x.map(|v| function.value(v.into()) as f32))
     }
     fn greater<R: Ring>(_: &Ctx<'_, Self>, x: &Array<f32>, y: &Array<f32>) -> Result<Array<f32>> {
         broadcast_zip(x, y, "compare", |a, b| f32::from(a > b))

@@ -427,4 +427,13 @@ impl Activation {
             Self::Quad | Self::PumaGelu => None,
         }
     }
+
+    /// The activation of a number.
+    pub fn value(self, x: f64) -> f64 {
+        match (self.pointwise(), self) {
+            (Some(function), _) => function.value(x),
+            (None, Self::PumaGelu) => super::puma_gelu::value(x),
+            (None, _) => 0.125 * x * x + 0.25 * x + 0.5,
+        }
+    }
 }

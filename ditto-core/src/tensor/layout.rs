@@ -7,6 +7,28 @@ use crate::error::{Error, Result};
 pub trait Structure: Sync {
     /// The image of an array.
     fn apply_to<T: Elem>(&self, x: &Array<T>) -> Result<Array<T>>;
+    /// The same as a value, if it only moves elements: for engines whose tensors are no [`Array`].
+    fn movement(&self) -> Option<Movement<'_>> {
+        None
+    }
+}
+
+/// A [`Structure`] that only moves elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Movement<'a> {
+    /// [`Reshape`].
+    Reshape(&'a Shape),
+    /// [`Permute`].
+    Permute(&'a [usize]),
+    /// [`Slice`].
+    Slice {
+        /// The axis.
+        axis: usize,
+        /// First index taken.
+        start: usize,
+        /// One past the last index taken.
+        end: usize,
+    },
 }
 
 /// Same elements, another shape.
@@ -15,6 +37,9 @@ pub struct Reshape<'a>(pub &'a Shape);
 impl Structure for Reshape<'_> {
     fn apply_to<T: Elem>(&self, x: &Array<T>) -> Result<Array<T>> {
         x.reshape(self.0.clone())
+    }
+    fn movement(&self) -> Option<Movement<'_>> {
+        Some(Movement::Reshape(self.0))
     }
 }
 
@@ -44,6 +69,9 @@ impl Structure for Permute<'_> {
             walk(&out, &step, 0, x.data(), &mut data);
         }
         Array::new(Shape::new(&out), data)
+    }
+    fn movement(&self) -> Option<Movement<'_>> {
+        Some(Movement::Permute(self.0))
     }
 }
 
@@ -103,6 +131,10 @@ impl Structure for Slice {
         let mut out = dims.to_vec();
         out[self.axis] = self.end - self.start;
         Array::new(Shape::new(&out), data)
+    }
+    fn movement(&self) -> Option<Movement<'_>> {
+        let &Self { axis, start, end } = self;
+        Some(Movement::Slice { axis, start, end })
     }
 }
 

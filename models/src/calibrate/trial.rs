@@ -22,6 +22,8 @@ pub struct Trial {
     pub conditions: Vec<Condition>,
     /// The distance to floats.
     pub accuracy: Accuracy,
+    /// The answers to all texts.
+    pub answers: Vec<Answer>,
 }
 
 /// One range condition over all texts.
@@ -102,7 +104,7 @@ impl Trial {
         progress: &(dyn Fn(usize) + Sync),
     ) -> Result<Self, RunError> {
         let (answers, conditions) = task.job.model.with_model(Observe { task, progress })?;
-        Ok(Self { conditions, accuracy: Accuracy::of(&answers, reference) })
+        Ok(Self { conditions, accuracy: Accuracy::of(&answers, reference), answers })
     }
 
     /// Conditions with less than `bits` of headroom, the worst first.

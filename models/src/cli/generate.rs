@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use ditto_core::cost::Cost;
 use ditto_models::generate::{Choice, Generated, Generation, Sampling, Told, generate};
+use ditto_models::model::ModelSpec;
 use ditto_models::run::{Network, RunError};
 use ditto_models::text::Stream;
 use serde::Serialize;
@@ -133,7 +134,7 @@ impl Generate {
             .with_link(setup.network.link())
             .with_serving(setup.serving(1, true));
         if !self.json {
-            self.warn(quantization.is_some());
+            self.warn(&generation.model, quantization.is_some());
         }
         let (launch, limits) = (setup.launch()?, setup.limits());
         let randomness = setup.testing.randomness();
@@ -165,8 +166,8 @@ impl Generate {
         }
     }
 
-    fn warn(&self, calibrated: bool) {
-        self.setup.warn();
+    fn warn(&self, model: &ModelSpec, calibrated: bool) {
+        self.setup.warn(model);
         if !calibrated {
             eprintln!(
                 "This checkpoint was not calibrated for plan `{}`: a number out of a protocol's range would wrap without \

@@ -143,7 +143,7 @@ impl Run {
     }
 
     fn warn(&self, task: &Task) {
-        self.setup.warn();
+        self.setup.warn(&task.job.model);
         for i in &task.truncated {
             eprintln!("Text {i} is longer than the model takes; its end is left out.");
         }

@@ -5,6 +5,7 @@ use clap::Args;
 use ditto_core::cost::{Cost, PhaseSeconds};
 use ditto_core::net::Limits;
 use ditto_models::lookup::Lookup;
+use ditto_models::model::ModelSpec;
 use ditto_models::plan::Plan;
 use ditto_models::run::{Launch, Network, RunError, Serving, Testing};
 use serde::Serialize;
@@ -74,11 +75,11 @@ impl Setup {
     }
 
     /// Says what a user must know before they trust a run.
-    pub(super) fn warn(&self) {
+    pub(super) fn warn(&self, model: &ModelSpec) {
         eprintln!(
             "All three parties run on this machine, which protects nothing; it shows what runs and what it costs."
         );
-        if let Some(replaced) = self.plan.replaces() {
+        if let Some(replaced) = self.plan.replaces().filter(|_| !model.is_distilled()) {
             eprintln!(
                 "Plan `{}` computes quadratic functions in place of {replaced}: a checkpoint that was not distilled for \
                  them gives wrong answers.",

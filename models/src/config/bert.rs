@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::json::Fields;
 use super::{CONFIG, ConfigError, bounds, common, head};
+use crate::architecture::Gelu;
 
 /// `model_type` of a BERT.
 pub(super) const MODEL_TYPE: &str = "bert";
@@ -37,7 +38,13 @@ pub struct BertConfig {
     /// The width of the feed-forward part.
     pub intermediate_size: usize,
     /// The activation of the feed-forward part.
-    pub hidden_act: Activation,
+    ///
+    /// A form of GELU that is near the exact one is read as that.
+    #[serde(serialize_with = "common::serialize_activation")]
+    pub hidden_act: Gelu,
+    /// Whether attention has 2Quad in place of softmax.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub two_quad_softmax: bool,
     /// The number of learnt positions, which is the longest input in tokens.
     pub max_position_embeddings: usize,
     /// The number of token types.
@@ -58,15 +65,6 @@ pub struct BertConfig {
         skip_serializing_if = "Option::is_none"
     )]
     pub labels: Option<Vec<String>>,
-}
-
-/// The activation of the feed-forward part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// x·Φ(x). Its approximation with tanh is read as the same: it is within 0.0005 of it.
-    Gelu,
 }
 
 /// What a classifier of texts was trained for.
@@ -93,7 +91,8 @@ impl BertConfig {
             num_hidden_layers: 2,
             num_attention_heads: 4,
             intermediate_size: 64,
-            hidden_act: Activation::Gelu,
+            hidden_act: Gelu::Exact,
+            two_quad_softmax: false,
             max_position_embeddings: 64,
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
@@ -131,9 +130,13 @@ impl BertConfig {
         }
         common::check_plain_floats(fields)?;
         let hidden_act = match fields.text("hidden_act")? {
-            None => Activation::Gelu,
-            Some(name) if GELU.contains(&name) => Activation::Gelu,
-            Some(_) => return Err(fields.unsupported("hidden_act", format!("one of {} is", GELU.join(", ")))),
+            None => Gelu::Exact,
+            Some(name) if GELU.contains(&name) => Gelu::Exact,
+            Some(common::QUAD) => Gelu::Quad,
+            Some(_) => {
+                let known = format!("one of {}, {} is", GELU.join(", "), common::QUAD);
+                return Err(fields.unsupported("hidden_act", known));
+            }
         };
 
         let hidden_size = fields.count("hidden_size", 1..=bounds::HIDDEN)?;
@@ -147,6 +150,7 @@ impl BertConfig {
             num_attention_heads: common::heads(fields, "num_attention_heads", ("hidden_size", hidden_size))?,
             intermediate_size: fields.count("intermediate_size", 1..=bounds::INTERMEDIATE)?,
             hidden_act,
+            two_quad_softmax: fields.flag(common::TWO_QUAD)?,
             max_position_embeddings: fields.count("max_position_embeddings", 1..=bounds::POSITIONS)?,
             type_vocab_size: fields.optional_count("type_vocab_size", 1..=bounds::TYPES)?.unwrap_or(2),
             layer_norm_eps: common::layer_norm_eps(fields, "layer_norm_eps", LAYER_NORM_EPS)?,

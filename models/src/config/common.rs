@@ -1,7 +1,24 @@
 //! Fields that the configurations of all families have, if under other names.
 
+use serde::Serializer;
+
 use super::json::Fields;
 use super::{ConfigError, bounds};
+use crate::architecture::Gelu;
+
+/// The name of Quad as an activation. Other tools do not know it, and so do not compute something else.
+pub(super) const QUAD: &str = "quad";
+/// The field that says whether attention has 2Quad in place of softmax.
+pub(super) const TWO_QUAD: &str = "two_quad_softmax";
+
+/// Writes an activation under the first of its names.
+pub(super) fn serialize_activation<S: Serializer>(gelu: &Gelu, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match gelu {
+        Gelu::Exact => "gelu",
+        Gelu::Tanh => "gelu_new",
+        Gelu::Quad => QUAD,
+    })
+}
 
 /// Checks that the configuration is one of this family.
 pub(super) fn check_model_type(fields: &Fields, family: &str) -> Result<(), ConfigError> {

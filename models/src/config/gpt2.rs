@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::json::Fields;
 use super::{CONFIG, ConfigError, bounds, common};
@@ -15,11 +15,12 @@ pub(super) const MODEL_TYPE: &str = "gpt2";
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// The names of activations, and which form of GELU each stands for.
-const GELU: [(&str, Gelu); 4] = [
+const GELU: [(&str, Gelu); 5] = [
     ("gelu_new", Gelu::Tanh),
     ("gelu", Gelu::Exact),
     ("gelu_python", Gelu::Exact),
     ("gelu_pytorch_tanh", Gelu::Tanh),
+    (common::QUAD, Gelu::Quad),
 ];
 
 /// Classes of the transformers library that predict the next token, the second as part of another model.
@@ -45,8 +46,11 @@ pub struct Gpt2Config {
     /// The width of the feed-forward part, where it is not four times `n_embd`.
     pub n_inner: Option<usize>,
     /// The activation of the feed-forward part.
-    #[serde(serialize_with = "serialize_gelu")]
+    #[serde(serialize_with = "common::serialize_activation")]
     pub activation_function: Gelu,
+    /// Whether attention has 2Quad in place of softmax.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub two_quad_softmax: bool,
     /// What layer normalisation adds to the variance.
     pub layer_norm_epsilon: f64,
     /// Whether attention scores are also divided by the layer's number, from 1.
@@ -71,6 +75,7 @@ impl Gpt2Config {
             n_head: 4,
             n_inner: None,
             activation_function: Gelu::Tanh,
+            two_quad_softmax: false,
             layer_norm_epsilon: LAYER_NORM_EPSILON,
             scale_attn_by_inverse_layer_idx: false,
             tie_word_embeddings: true,
@@ -134,6 +139,7 @@ impl Gpt2Config {
                 let known = GELU.map(|(name, _)| name).join(", ");
                 fields.unsupported("activation_function", format!("one of {known} is"))
             })?,
+            two_quad_softmax: fields.flag(common::TWO_QUAD)?,
             layer_norm_epsilon: common::layer_norm_eps(fields, "layer_norm_epsilon", LAYER_NORM_EPSILON)?,
             scale_attn_by_inverse_layer_idx: fields.flag("scale_attn_by_inverse_layer_idx")?,
             tie_word_embeddings: fields.flag_or("tie_word_embeddings", true)?,
@@ -141,12 +147,6 @@ impl Gpt2Config {
             eos_token_id: token("eos_token_id")?,
         })
     }
-}
-
-/// Writes an activation under the first of its names.
-fn serialize_gelu<S: Serializer>(gelu: &Gelu, to: S) -> Result<S::Ok, S::Error> {
-    let name = GELU.iter().find(|(_, form)| form == gelu).map(|(name, _)| *name);
-    name.serialize(to)
 }
 
 #[cfg(test)]

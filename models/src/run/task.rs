@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{Job, RunError, Serving};
 use crate::answer::Answer;
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Opens};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Head, ModelConfig};
 use crate::embeddings::{BertEmbeddings, Gpt2Embeddings, rows};
@@ -83,6 +83,12 @@ impl Task {
             inputs,
             tokenizer,
         })
+    }
+
+    /// The same where a causal model opens something else to the client.
+    #[must_use]
+    pub fn opening(self, what: Opens) -> Self {
+        Self { job: Job { model: self.job.model.opening(what), ..self.job }, ..self }
     }
 
     /// The same with requests of up to `size` texts, which share hops; of one where the head takes one at a
@@ -165,6 +171,12 @@ impl Task {
 
     /// The float reference of every text.
     pub fn reference(&self) -> Result<Vec<Answer>, RunError> {
+        // The plan's formats do not matter in floats; its functions must be the checkpoint's own.
+        self.read_floats(&ModelSpec { plan: Plan::Accurate, ..self.job.model.clone() })
+    }
+
+    /// Every text in floats, with the functions of `model`.
+    pub(crate) fn read_floats(&self, model: &ModelSpec) -> Result<Vec<Answer>, RunError> {
         struct Reference<'a>(&'a dyn Floats, &'a [Request], &'a [Array<f32>]);
         impl Visit for Reference<'_> {
             type Out = ditto_core::Result<Vec<Array<f32>>>;
@@ -174,8 +186,6 @@ impl Task {
             }
         }
         let floats = self.floats();
-        // The plan's formats do not matter in floats; its functions must be the checkpoint's own.
-        let model = ModelSpec { plan: Plan::Accurate, ..self.job.model.clone() };
         let outputs = model.with_model(Reference(&floats, &self.job.requests, &self.inputs))?;
         Ok(outputs.iter().enumerate().flat_map(|(i, y)| self.answers(i, y.data())).collect())
     }

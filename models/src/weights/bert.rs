@@ -2,7 +2,7 @@
 
 use ditto_core::session::Floats;
 
-use super::named;
+use super::{Stored, named};
 use crate::checkpoint::{Checkpoint, Scope};
 
 /// Prefixes under which the encoder's tensors may stand.
@@ -31,6 +31,14 @@ impl<'a> BertFloats<'a> {
             _ if HEADS.iter().any(|head| name.starts_with(head)) => (root, name),
             _ => (encoder, name),
         }
+    }
+}
+
+impl BertFloats<'_> {
+    /// Where the checkpoint has the tensor that the model calls `name`.
+    pub(super) fn place(&self, name: &str) -> Stored {
+        let (scope, stored) = self.stored(name);
+        Stored { name: format!("{}{stored}", scope.prefix()), transposed: false, part: (0, 1) }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use ditto_core::session::Floats;
 
-use super::named;
+use super::{Stored, named};
 use crate::checkpoint::{Checkpoint, CheckpointError, Scope};
 
 /// Prefixes under which all tensors but the head's may stand.
@@ -45,6 +45,23 @@ impl<'a> Gpt2Floats<'a> {
     /// The matrix that makes logits of hidden states, [vocabulary, width].
     pub(crate) fn head(&self, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
         if self.has_head() { self.0.tensor(LM_HEAD, shape) } else { self.body().tensor(TOKENS, shape) }
+    }
+
+    /// Where the checkpoint has the tensor that the model calls `name`.
+    pub(super) fn place(&self, name: &str) -> Stored {
+        let body = self.body();
+        let whole = |name: String| Stored { name, transposed: false, part: (0, 1) };
+        if name == LM_HEAD {
+            return whole(if self.has_head() {
+                name.to_owned()
+            } else {
+                format!("{}{TOKENS}", body.prefix())
+            });
+        }
+        let (stored, part) = stored(name);
+        let place = whole(format!("{}{stored}", body.prefix()));
+        let part = part.map_or(place.part, |part| (part, PARTS.len()));
+        Stored { transposed: is_transposed(&stored), part, ..place }
     }
 
     /// A matrix [inputs, outputs] that is stored so; `None` if it is not.

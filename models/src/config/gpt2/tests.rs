@@ -78,6 +78,7 @@ fn reads_a_real_configuration() {
         n_head: 12,
         n_inner: None,
         activation_function: Gelu::Tanh,
+        two_quad_softmax: false,
         layer_norm_epsilon: 1e-5,
         scale_attn_by_inverse_layer_idx: false,
         tie_word_embeddings: true,
