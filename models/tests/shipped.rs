@@ -1,6 +1,8 @@
 //! The small checkpoints of this repository: they load, their configurations name what they were distilled for, and
 //! fixed point answers as floats do, with headroom.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use ditto_models::answer::Answer;

@@ -57,7 +57,19 @@ const ASKED: [(&str, &str, &[&str]); 2] = [
     (
         "How does a definition go on? A small GPT-2 writes, privately.",
         "dictionary",
-        &["generate", "--tokens", "12", "--prompt", "lighthouse:"],
+        &[
+            "generate",
+            "--tokens",
+            "24",
+            "--sample",
+            "client",
+            "--temperature",
+            "0.7",
+            "--top-k",
+            "20",
+            "--prompt",
+            "lighthouse:",
+        ],
     ),
 ];
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use clap::{Args, ValueEnum};
+use ditto_models::run::RunError;
 use ditto_models::train::metrics::Measure;
 use ditto_models::train::{Files, Options, Point, STATE, Stage, Told, TrainError, plot};
 use indicatif::ProgressBar;
@@ -81,10 +82,10 @@ impl Training {
         self.measured as usize
     }
 
-    pub(super) fn device(&self) -> Result<Device, TrainError> {
+    pub(super) fn device(&self) -> Result<Device, RunError> {
         Ok(match self.device {
             Where::Cpu => Device::Cpu,
-            Where::Cuda => Device::new_cuda(0)?,
+            Where::Cuda => Device::new_cuda(0).map_err(TrainError::from)?,
         })
     }
 
@@ -137,7 +138,7 @@ impl Course {
     }
 
     /// Ends the bar and draws the course into the output's directory.
-    pub(super) fn end(&self, out: &Path, stages: &[Stage], points: &[Point]) -> Result<PathBuf, TrainError> {
+    pub(super) fn end(&self, out: &Path, stages: &[Stage], points: &[Point]) -> Result<PathBuf, RunError> {
         self.bar.finish_and_clear();
         let file = out.join(STATE).join("losses.svg");
         plot(&file, stages, points)?;
