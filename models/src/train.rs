@@ -1,6 +1,6 @@
 //! Training and distillation: models read with gradients, at the scales that are served.
 //!
-//! [`Train`] reads the same `#[secure_model]` source as the protocols do. [`distill`] makes a student of a teacher, [`fit`]
+//! [`Train`] reads the same `#[secure_model]` source as the protocols do. [`distill()`] makes a student of a teacher, [`fit()`]
 //! trains on labels or text.
 
 mod adamw;

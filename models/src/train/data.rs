@@ -233,7 +233,7 @@ pub struct Batch {
     pub texts: usize,
     /// What all tokens look up in each table, [texts * tokens].
     pub ids: Vec<Tensor>,
-    /// Classes, [texts].
+    /// Classes, one for each text.
     pub labels: Option<Tensor>,
     /// The token that follows each, [texts * tokens].
     pub next: Option<Tensor>,

@@ -185,7 +185,7 @@ pub(crate) struct Norm<'a, S> {
 /// # Inputs
 /// `x` [.., d], a sum at `fraction`, with |x| < 2^(k-2-fraction) and row variance in [2^-10, 2^10). Other bounds of the
 /// variance, scaled by (d / 2^ceil(log2 d))^2, come as the range of the step `root` below this one, within [2^-14, 2^10), or
-/// [2^(high - 24), 2^high) up to high = 22. Gains and biases [d]; |(x - mean) gain| < 2^14.
+/// [2^(high - 24), 2^high) up to high = 22. Gains and biases, d of each; |(x - mean) gain| < 2^14.
 /// # Output
 /// `(x - mean) / sqrt(variance + epsilon) gain + bias` at `out.fraction` in Z_{2^out.width}; |result| < 2^10.
 /// # Error
