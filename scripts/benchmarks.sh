@@ -29,8 +29,9 @@ step() {
 
 step kernels primitives --reps "$reps"
 step base bert --size base --seq 128 --plan accurate,ditto,puma --reps "$reps" --chart benches/bert-base.svg
-step lan bert --size base --seq 128 --plan ditto,puma --network lan --reps "$reps"
-step wan bert --size base --seq 128 --plan ditto,puma --network wan --reps "$reps"
+step overlap bert --size base --seq 128 --plan ditto --overlap --reps "$reps"
+step lan bert --size base --seq 128 --plan ditto --network lan --overlap --reps "$reps"
+step wan bert --size base --seq 128 --plan ditto --network wan --overlap --reps "$reps"
 step ablation bert --size base --seq 128 --ablation --reps "$reps"
 step mpcformer bert --size base --seq 128 --plan ditto,mpcformer --reps "$reps"
 step minilm bert --size minilm --seq 128 --plan ditto,accurate --reps "$reps"
