@@ -20,10 +20,7 @@ impl Modelled {
         let link: Link = network.link();
         Self {
             link_per_pair: PhaseSeconds::on(&link, cost),
-            one_shared_pipe: PhaseSeconds {
-                preprocess: link.modelled_seconds(1, [cost.offline, 0]),
-                online: link.modelled_seconds(u64::from(cost.hops), [cost.online, 0]),
-            },
+            one_shared_pipe: PhaseSeconds::on_shared(&link, cost),
         }
     }
 }
@@ -42,7 +39,8 @@ mod tests {
         // 50 MB are a second at 400 Mbit/s, a hop is 20 ms.
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(close(wan.link_per_pair.online, 1.2) && close(wan.one_shared_pipe.online, 2.2), "{wan:?}");
-        assert!(close(wan.link_per_pair.preprocess, 1.02) && close(wan.one_shared_pipe.preprocess, 1.02));
+        // The helper has a link to each evaluator.
+        assert!(close(wan.link_per_pair.preprocess, 0.52) && close(wan.one_shared_pipe.preprocess, 1.02));
         assert_eq!(Modelled::new(Network::None, &cost).one_shared_pipe, PhaseSeconds::default());
     }
 }

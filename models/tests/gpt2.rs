@@ -143,13 +143,15 @@ fn greedy_tokens_are_those_of_floats() {
 fn a_client_draws_as_floats_would() {
     let dir = checkpoint(&SyntheticGpt2::new(endless(), 6));
     let sampling = Sampling { temperature: 0.7, top_k: Some(20), top_p: 0.95 };
+    // A draw near the edge between two tokens falls to the other one now and then, and what follows it differs.
+    let mut same = 0;
     let texts = [1, 2, 3].map(|seed| {
         let generation = open(dir.path(), Plan::Accurate, "Once upon", 5, Choice::Client(sampling, seed));
         let (tokens, reference) = (private(&generation).tokens, generation.reference().unwrap());
-        let same = tokens.iter().zip(&reference).filter(|(a, b)| a == b).count();
-        assert!(same >= 3, "{tokens:?} {reference:?}");
+        same += tokens.iter().zip(&reference).take_while(|(a, b)| a == b).count();
         tokens
     });
+    assert!(same >= 8, "{same} of 15 tokens: {texts:?}");
     assert!(texts[0] != texts[1] || texts[1] != texts[2]);
 }
 
