@@ -3,7 +3,9 @@
 use std::marker::PhantomData;
 
 use ditto_core::Ctx;
+use ditto_core::Fixed;
 use ditto_core::error::{Error, Result};
+use ditto_core::net::Limits;
 use ditto_core::nn::{
     Activation, Engine, LayerNorm, Linear, LinearShape, Pointwise, Rescale, Scope, Softmax, Tensor,
     WeightSource, Weights, activation, argmax, greater, layer_norm, linear, matmul_t, max_last, mul,
@@ -202,12 +204,18 @@ fn name(function: Activation) -> &'static str {
     }
 }
 
-/// Whether some formats have what the protocol needs: the baselines' softmaxes want everything in one ring.
+/// Whether some formats have what the protocol needs: the baselines' softmaxes want everything in one ring, and a weight is
+/// shared in one message.
 struct Able<'a>(&'a Protocol);
 
 impl VisitFormats for Able<'_> {
     type Out = Result<bool>;
     fn visit<P: Formats>(self) -> Result<bool> {
+        if let Protocol::Linear([_, inputs, outputs]) = *self.0
+            && (inputs * outputs) as u64 * u64::from(P::Weight::K) / 8 > Limits::default().frame_bytes
+        {
+            return Ok(false);
+        }
         match program(&Single::<P> { protocol: self.0.clone(), formats: PhantomData }, &()) {
             Ok(_) => Ok(true),
             Err(Error::Unsupported(_)) => Ok(false),
