@@ -27,7 +27,7 @@ step() {
     } >> "$results"
 }
 
-step kernels primitives --reps "$reps"
+step kernels primitives --plan ditto --reps "$reps"
 step base bert --size base --seq 128 --plan accurate,ditto,puma --reps "$reps" --chart benches/bert-base.svg
 step overlap bert --size base --seq 128 --plan ditto --overlap --reps "$reps"
 step lan bert --size base --seq 128 --plan ditto --network lan --overlap --reps "$reps"
