@@ -230,11 +230,11 @@ mod tests {
             ("x.encoder/weights.1/x.layer/attended.layer_norm/gain", Some(1), Part::LayerNorm),
             ("weights.0/x.block/normal.layer_norm.2/rescale/open", Some(0), Part::LayerNorm),
             ("weights.0/x.block/feed_forward/inner.linear", Some(0), Part::FeedForwardIn),
-            ("x.encoder/weights.1/x.layer/inner.activation/square", Some(1), Part::FeedForwardIn),
+            ("x.encoder/weights.1/x.layer/inner.activation/polynomial", Some(1), Part::FeedForwardIn),
             ("x.encoder/weights.1/x.layer/linear", Some(1), Part::FeedForwardOut),
             ("weights.0/x.block/feed_forward/rescale/lift", Some(0), Part::FeedForwardOut),
-            ("hidden.layer_norm_product/gain", None, Part::LayerNorm),
-            ("sentence_embedding/normalize/root/newton", None, Part::Head),
+            ("hidden.layer_norm/gain", None, Part::LayerNorm),
+            ("sentence_embedding/normalize/length", None, Part::Head),
             ("argmax/level.0/less", None, Part::Head),
         ] {
             assert_eq!(Place::of(step), Place { layer, part }, "{step}");

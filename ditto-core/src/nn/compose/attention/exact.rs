@@ -146,11 +146,11 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
     let far = match spread.clip {
         None => {
             let slack = slack as f64 * power_of_two(-spread.coarse);
-            claim_spread::<P>(ctx, &below, spread.coarse, slack - limit, limit)?;
+            P::claim(ctx, SCORE_SPREAD, &below, spread.coarse, slack - limit, limit)?;
             None
         }
         Some(log_range) => {
-            claim_spread::<P>(ctx, &below, spread.coarse, -limit, limit)?;
+            P::claim(ctx, SCORE_SPREAD, &below, spread.coarse, -limit, limit)?;
             let kept = (1i64 << (log_range as i32 + spread.coarse)) - slack;
             let far = P::msb(&ctx.step("clip")?, &add_scalar::<P, u16>(&below, kept)?)?;
             Some(P::open_bits(&ctx.step("clip/open")?, &far)?)
@@ -184,17 +184,6 @@ pub(super) fn exact<P: Primitives, W: RingWord, V: RingWord, T: RingWord>(
         ring,
     };
     attend(ctx, weights, Fractional { share: &v, fraction: values.fraction }, out)
-}
-
-/// Coarse scores less their row's maximum lie between two bounds.
-fn claim_spread<P: Primitives>(
-    ctx: &Ctx<'_, P>,
-    below: &P::Masked<u16>,
-    coarse: i32,
-    low: f64,
-    high: f64,
-) -> Result<()> {
-    P::claim(ctx, SCORE_SPREAD, below, coarse, low, high)
 }
 
 /// The range of a step, within what a protocol can do.
