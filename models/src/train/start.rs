@@ -15,13 +15,13 @@ use super::learner::Learner;
 use super::loss;
 
 /// Tokens that each layer is fitted on, about.
-const TOKENS: usize = 16_000;
+const TOKENS: usize = 48_000;
 /// Tokens that are read together.
 const TOGETHER: usize = 2048;
 /// The smallest factor of a square: that of a function which is nearly straight would ask for large offsets.
 const LEAST_SQUARE: f64 = 0.03;
 /// What is added to the squares of outputs, as a part of their mean, so that weights change no more than the texts tell.
-const RIDGE: f64 = 0.01;
+const RIDGE: f64 = 0.003;
 
 /// Sums over tokens of x^0 .. x^4, and of g, g x, g x^2 for what should come out, of every unit.
 type Sums = Vec<[f64; 8]>;
@@ -47,65 +47,115 @@ pub(super) fn start_near(
     });
     let batches = enough.map(|texts| data.batch(&texts, student.variables.device()));
     let batches = batches.collect::<Result<Vec<Batch>>>()?;
-    for layer in 0..teacher.spec.architecture.num_hidden_layers {
+    // After a feed-forward part comes every second normalisation: BERT has one before its layers, GPT-2 two in each.
+    let after = |layer: usize| 2 * layer + 2;
+    let layers = teacher.spec.architecture.num_hidden_layers;
+    let wanted = batches.iter().map(|batch| {
+        let sums = teacher.read(batch)?.seen.sums;
+        Ok((0..layers).map(|layer| sums[after(layer)].clone()).collect())
+    });
+    let wanted = wanted.collect::<std::result::Result<Vec<Vec<Tensor>>, TrainError>>()?;
+    for layer in 0..layers {
+        let read = batches.iter().zip(&wanted).map(|(batch, wanted)| {
+            let seen = student.read(batch)?.seen;
+            let missing = (&wanted[layer] - seen.sums[after(layer)].detach())?;
+            Ok(Inside { x: loss::rows(&seen.inner[layer].detach())?, missing: loss::rows(&missing)? })
+        });
+        let read = read.collect::<std::result::Result<Vec<Inside>, TrainError>>()?;
         let mut sums: Option<Sums> = None;
-        for batch in &batches {
-            let (own, wanted) = (student.read(batch)?.seen, teacher.read(batch)?.seen);
-            let new = moments(&own.inner[layer], &activation(function, &wanted.inner[layer])?)?;
+        for inside in &read {
+            let new = moments(&inside.x, &activation(function, &inside.x)?)?;
             match &mut sums {
                 None => sums = Some(new),
                 Some(sums) => sums.iter_mut().flatten().zip(new.iter().flatten()).for_each(|(s, n)| *s += n),
             }
         }
-        let fits: Vec<Fit> = sums.unwrap_or_default().iter().map(Fit::of).collect();
-        absorb(student, layer, &fits)?;
-        regress(student, teacher, layer, &batches)?;
+        let fits = sums.unwrap_or_default().iter().map(Fit::of).collect();
+        let part = FeedForward::new(student, layer, fits)?;
+        part.absorb()?;
+        part.regress(&read)?;
     }
     Ok(())
 }
 
-/// Changes the layer after the activations so that what it adds to the hidden states makes up for the rest of the
-/// difference, by ridge regression.
-fn regress(
-    student: &Learner,
-    teacher: &Learner,
-    layer: usize,
-    batches: &[Batch],
-) -> std::result::Result<(), TrainError> {
-    let after = names(student, layer)[1].clone();
-    let (mut squares, mut products, mut ones): (Option<Tensor>, Option<Tensor>, f64) = (None, None, 0.0);
-    for batch in batches {
-        let (own, wanted) = (student.read(batch)?.seen, teacher.read(batch)?.seen);
-        // The normalisation after the feed-forward part: BERT has one before its layers.
-        let at = 2 * layer + 2;
-        let missing = loss::rows(&(&wanted.sums[at] - &own.sums[at])?.detach())?;
-        let units = loss::rows(&activation(Activation::Quad, &own.inner[layer])?.detach())?;
-        // A column of ones for the bias.
-        let units = Tensor::cat(&[&units, &units.narrow(1, 0, 1)?.ones_like()?], 1)?;
-        ones += units.dim(0)? as f64;
-        let transposed = units.t()?.contiguous()?;
-        let add = |sum: Option<Tensor>, new: Tensor| match sum {
-            None => Ok(new),
-            Some(sum) => sum + new,
+/// What a student's feed-forward part does with a batch, before it is changed.
+struct Inside {
+    /// What enters the activations, [tokens, units].
+    x: Tensor,
+    /// What the teacher's hidden states have more after the part, [tokens, hidden].
+    missing: Tensor,
+}
+
+/// A feed-forward part of a student, and the functions that its units are to have.
+struct FeedForward<'a> {
+    student: &'a Learner,
+    /// The layers before and after the activations.
+    names: [String; 2],
+    /// Of each unit a, b and d of `Quad(a x + b) + d`, each [units].
+    a: Tensor,
+    b: Tensor,
+    d: Tensor,
+}
+
+impl<'a> FeedForward<'a> {
+    fn new(student: &'a Learner, layer: usize, fits: Vec<Fit>) -> Result<Self> {
+        let column = |of: &dyn Fn(&Fit) -> f64| {
+            let numbers: Vec<f32> = fits.iter().map(|fit| of(fit) as f32).collect();
+            Tensor::from_vec(numbers, fits.len(), student.variables.device())
         };
-        squares = Some(add(squares, transposed.matmul(&units)?)?);
-        products = Some(add(products, transposed.matmul(&missing)?)?);
+        let (a, b, d) = (column(&|fit| fit.a)?, column(&|fit| fit.b)?, column(&|fit| fit.d)?);
+        Ok(Self { student, names: names(student, layer), a, b, d })
     }
-    let (Some(squares), Some(products)) = (squares, products) else { return Ok(()) };
-    let numbers = |t: &Tensor| -> Result<Vec<f64>> {
-        Ok(t.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
-    };
-    let (n, outputs) = products.dims2()?;
-    let mut matrix = numbers(&squares)?;
-    let mean = (0..n).map(|i| matrix[i * n + i]).sum::<f64>() / n as f64;
-    (0..n).for_each(|i| matrix[i * n + i] += RIDGE * mean.max(ones * 1e-6));
-    let Some(change) = solve(matrix, numbers(&products)?, n) else { return Ok(()) };
-    let change: Vec<f32> = change.into_iter().map(|v| v as f32).collect();
-    let change = Tensor::from_vec(change, (n, outputs), student.variables.device())?;
-    let weight = change.narrow(0, 0, n - 1)?.t()?;
-    let bias = change.narrow(0, n - 1, 1)?.squeeze(0)?;
-    student.variables.change(&format!("{after}.weight"), &|w| w + &weight)?;
-    student.variables.change(&format!("{after}.bias"), &|b| b + &bias)
+
+    /// Moves the functions of the units into the weights around them.
+    fn absorb(&self) -> std::result::Result<(), TrainError> {
+        let ([before, after], variables) = (&self.names, &self.student.variables);
+        variables.change(&format!("{before}.weight"), &|w| w.broadcast_mul(&self.a.unsqueeze(1)?))?;
+        variables.change(&format!("{before}.bias"), &|bias| (bias * &self.a)? + &self.b)?;
+        let weight = variables.matrix(&format!("{after}.weight"))?;
+        let offset = weight.matmul(&self.d.unsqueeze(1)?)?.squeeze(1)?;
+        variables.change(&format!("{after}.bias"), &|bias| bias + &offset)
+    }
+
+    /// Changes the layer after the activations so that what it adds to the hidden states makes up for the rest of the
+    /// difference, by ridge regression.
+    fn regress(&self, read: &[Inside]) -> std::result::Result<(), TrainError> {
+        let ([_, after], variables) = (&self.names, &self.student.variables);
+        let weight = variables.matrix(&format!("{after}.weight"))?.t()?.contiguous()?;
+        let mut sums: Option<[Tensor; 2]> = None;
+        let mut tokens = 0;
+        for Inside { x, missing } in read {
+            let units = x.broadcast_mul(&self.a)?.broadcast_add(&self.b)?;
+            let units = activation(Activation::Quad, &units)?;
+            // The new functions already changed what was missing.
+            let changed = (units.broadcast_add(&self.d)? - activation(Activation::Quad, x)?)?;
+            let missing = (missing - changed.matmul(&weight)?)?;
+            // A column of ones for the bias.
+            let units = Tensor::cat(&[&units, &units.narrow(1, 0, 1)?.ones_like()?], 1)?;
+            tokens += units.dim(0)?;
+            let transposed = units.t()?.contiguous()?;
+            let new = [transposed.matmul(&units)?, transposed.matmul(&missing)?];
+            sums = Some(match sums {
+                None => new,
+                Some([squares, products]) => [(squares + &new[0])?, (products + &new[1])?],
+            });
+        }
+        let Some([squares, products]) = sums else { return Ok(()) };
+        let numbers = |t: &Tensor| -> Result<Vec<f64>> {
+            Ok(t.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
+        };
+        let (n, outputs) = products.dims2()?;
+        let mut matrix = numbers(&squares)?;
+        let mean = (0..n).map(|i| matrix[i * n + i]).sum::<f64>() / n as f64;
+        (0..n).for_each(|i| matrix[i * n + i] += RIDGE * mean.max(tokens as f64 * 1e-6));
+        let Some(change) = solve(matrix, numbers(&products)?, n) else { return Ok(()) };
+        let change: Vec<f32> = change.into_iter().map(|v| v as f32).collect();
+        let change = Tensor::from_vec(change, (n, outputs), variables.device())?;
+        let weight = change.narrow(0, 0, n - 1)?.t()?;
+        let bias = change.narrow(0, n - 1, 1)?.squeeze(0)?;
+        variables.change(&format!("{after}.weight"), &|w| w + &weight)?;
+        variables.change(&format!("{after}.bias"), &|b| b + &bias)
+    }
 }
 
 /// The solution x [n, m] of a x = b for a symmetric positive definite a [n, n], by Cholesky's factors; `None` for another.
@@ -147,10 +197,9 @@ fn solve(mut a: Vec<f64>, mut b: Vec<f64>, n: usize) -> Option<Vec<f64>> {
 
 /// The sums of every unit, of what enters it and of what should come out; units are the last axis.
 fn moments(x: &Tensor, g: &Tensor) -> Result<Sums> {
-    let (x, g) = (loss::rows(&x.detach())?, loss::rows(&g.detach())?);
     let xx = x.sqr()?;
     let terms =
-        [x.ones_like()?, x.clone(), xx.clone(), (&xx * &x)?, xx.sqr()?, g.clone(), (&g * &x)?, (&g * &xx)?];
+        [x.ones_like()?, x.clone(), xx.clone(), (&xx * x)?, xx.sqr()?, g.clone(), (g * x)?, (g * &xx)?];
     let mut sums = vec![[0.0; 8]; x.dim(1)?];
     for (i, term) in terms.iter().enumerate() {
         let of_units = term.sum(0)?.to_vec1::<f32>()?;
@@ -198,22 +247,6 @@ impl Fit {
         let b = 4.0 * q / a - 1.0;
         Self { a, b, d: r - (0.125 * b * b + 0.25 * b + 0.5) }
     }
-}
-
-/// Moves the functions of a layer's units into the weights around them.
-fn absorb(student: &Learner, layer: usize, fits: &[Fit]) -> std::result::Result<(), TrainError> {
-    let [before, after] = names(student, layer);
-    let variables = &student.variables;
-    let column = |of: &dyn Fn(&Fit) -> f64| {
-        let numbers: Vec<f32> = fits.iter().map(|fit| of(fit) as f32).collect();
-        Tensor::from_vec(numbers, fits.len(), variables.device())
-    };
-    let (a, b, d) = (column(&|fit| fit.a)?, column(&|fit| fit.b)?, column(&|fit| fit.d)?);
-    variables.change(&format!("{before}.weight"), &|w| w.broadcast_mul(&a.unsqueeze(1)?))?;
-    variables.change(&format!("{before}.bias"), &|bias| (bias * &a)? + &b)?;
-    let offset = variables.matrix(&format!("{after}.weight"))?.matmul(&d.unsqueeze(1)?)?.squeeze(1)?;
-    variables.change(&format!("{after}.bias"), &|bias| bias + &offset)?;
-    Ok(())
 }
 
 #[cfg(test)]
