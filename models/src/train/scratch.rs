@@ -9,7 +9,10 @@ use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{AddedToken, TokenizerBuilder, TokenizerImpl};
+use tokenizers::{
+    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer, TokenizerBuilder, TokenizerImpl, Trainer,
+};
 
 use super::TrainError;
 use crate::config::{BertConfig, Gpt2Config};
@@ -17,6 +20,8 @@ use crate::synthetic::{Synthetic, SyntheticGpt2, SyntheticHead};
 
 /// The special tokens of a BERT; their places are their ids.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+/// What a piece inside a word begins with.
+const CONTINUES: &str = "##";
 /// The token that begins and ends texts of a GPT-2.
 const END: &str = "<|endoftext|>";
 /// Fewest rows in a table of words: a random BERT has a tokenizer with special tokens and letters, which is then replaced.
@@ -131,17 +136,26 @@ fn name_classes(file: &Path, classes: &BTreeSet<&str>) -> Result<(), TrainError>
 }
 
 /// `tokenizer.json` of word pieces (Schuster and Nakajima, 2012) in lower case, and the size of its vocabulary.
-fn word_pieces<'a>(
-    texts: impl Iterator<Item = &'a str> + Send,
-    size: usize,
-) -> tokenizers::Result<(String, usize)> {
-    let special = |name: &str| AddedToken::from(name, true);
+///
+/// The library numbers the letters inside words in the order in which it meets them, which is another in every process, and
+/// decides by those numbers between pairs that are equally frequent. So the letters are given to it as special tokens, in
+/// alphabetical order: the same texts give the same vocabulary.
+fn word_pieces<'a>(texts: impl Iterator<Item = &'a str>, size: usize) -> tokenizers::Result<(String, usize)> {
+    let words = texts.map(words).collect::<tokenizers::Result<Vec<_>>>()?;
+    let inner: BTreeSet<char> = words.iter().flatten().flat_map(|word| word.chars().skip(1)).collect();
+    let letters = inner.into_iter().map(|letter| format!("{CONTINUES}{letter}"));
+    let special = || SPECIAL.iter().map(|name| AddedToken::from(*name, true));
     let mut trainer = WordPieceTrainer::builder()
         .vocab_size(size)
         .min_frequency(LEAST)
         .show_progress(false)
-        .special_tokens(SPECIAL.iter().map(|name| special(name)).collect())
+        .special_tokens(special().chain(letters.map(|letter| AddedToken::from(letter, false))).collect())
         .build();
+    // Words have no spaces.
+    let lines = words.iter().map(|words| words.join(" "));
+    trainer.feed(lines, |line| Ok(line.split(' ').map(str::to_owned).collect()))?;
+    let mut model = WordPiece::default();
+    trainer.train(&mut model)?;
     let mut tokenizer: TokenizerImpl<
         WordPiece,
         _,
@@ -149,15 +163,25 @@ fn word_pieces<'a>(
         BertProcessing,
         tokenizers::decoders::wordpiece::WordPiece,
     > = TokenizerBuilder::new()
-        .with_model(WordPiece::default())
+        .with_model(model)
         .with_normalizer(Some(BertNormalizer::default()))
         .with_pre_tokenizer(Some(BertPreTokenizer))
         .with_post_processor(Some(BertProcessing::new(("[SEP]".to_owned(), 3), ("[CLS]".to_owned(), 2))))
         .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()))
         .build()?;
-    tokenizer.train(&mut trainer, texts.map(str::to_owned))?;
+    tokenizer.add_special_tokens(special().collect::<Vec<_>>())?;
     let size = tokenizer.get_vocab_size(true);
     Ok((tokenizer.to_string(false)?, size))
+}
+
+/// The words of a text as a BERT sees them.
+fn words(text: &str) -> tokenizers::Result<Vec<String>> {
+    let mut normalized = NormalizedString::from(text);
+    BertNormalizer::default().normalize(&mut normalized)?;
+    let mut split = PreTokenizedString::from(normalized);
+    BertPreTokenizer.pre_tokenize(&mut split)?;
+    let splits = split.get_splits(OffsetReferential::Normalized, OffsetType::None);
+    Ok(splits.into_iter().map(|(word, ..)| word.to_owned()).collect())
 }
 
 /// `tokenizer.json` of byte pairs (Sennrich et al., 2016) of bytes in disguise, and the size of its vocabulary: its last
@@ -184,4 +208,26 @@ fn byte_level<'a>(
     tokenizer.add_special_tokens([AddedToken::from(END, true)])?;
     let size = tokenizer.get_vocab_size(true);
     Ok((tokenizer.to_string(false)?, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_texts_give_the_same_pieces() {
+        let texts = (0..400_u32).map(|i| format!("Caf\u{e9} {} ablated, re-bottled {}!", i * 7919 % 613, i));
+        let texts: Vec<String> = texts.collect();
+        let made = || word_pieces(texts.iter().map(String::as_str), 200).unwrap();
+        let (json, size) = made();
+        assert!(size <= 200, "{size}");
+        (0..4).for_each(|_| assert_eq!(made().0, json));
+        let tokenizer: tokenizers::Tokenizer = json.parse().unwrap();
+        for (id, name) in SPECIAL.iter().enumerate() {
+            assert_eq!(tokenizer.token_to_id(name), Some(id as u32));
+        }
+        let read = tokenizer.encode("re-bottled CAFE", true).unwrap();
+        assert_eq!(read.get_tokens().first().map(String::as_str), Some("[CLS]"));
+        assert_eq!(tokenizer.decode(read.get_ids(), true).unwrap(), "re - bottled cafe");
+    }
 }
