@@ -19,6 +19,7 @@ mod schedule;
 mod scratch;
 mod start;
 mod trainer;
+mod transformers;
 mod value;
 mod variables;
 
@@ -77,6 +78,14 @@ pub enum TrainError {
     Head {
         /// The checkpoint.
         dir: PathBuf,
+    },
+    /// A student that is not its teacher's.
+    #[error("{}: its layers or its head are not those of {}", .student.display(), .teacher.display())]
+    Apart {
+        /// The student.
+        student: PathBuf,
+        /// The teacher.
+        teacher: PathBuf,
     },
     /// A tokenizer that could not be made.
     #[error("{}: a tokenizer of its texts: {what}", .file.display())]

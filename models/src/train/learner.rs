@@ -11,6 +11,7 @@ use super::TrainError;
 use super::data::Batch;
 use super::engine::{Numbers, Train};
 use super::read::{Reading, read};
+use super::transformers::{name_functions, write_module};
 use super::value::failed;
 use super::variables::Variables;
 use crate::architecture::{Architecture, Gelu, Opens};
@@ -145,7 +146,7 @@ impl Learner {
     }
 
     /// Writes it as a checkpoint of its own: the files of the one that it came from, a configuration that names its
-    /// functions, and its weights, in f16 if `half`.
+    /// functions, their code for the transformers library, and its weights, in f16 if `half`.
     ///
     /// # Errors
     ///
@@ -170,17 +171,12 @@ impl Learner {
         let json = |source| TrainError::Json { file: file.clone(), source };
         let mut fields: Map<String, Value> = serde_json::from_slice(&text).map_err(json)?;
         let architecture = &self.spec.architecture;
-        if architecture.gelu == Gelu::Quad {
-            let field = if architecture.head.is_causal() { "activation_function" } else { "hidden_act" };
-            fields.insert(field.to_owned(), "quad".into());
-        }
-        if architecture.two_quad {
-            fields.insert("two_quad_softmax".to_owned(), true.into());
-        }
+        name_functions(&mut fields, architecture);
         fields.insert("torch_dtype".to_owned(), if half { "float16" } else { "float32" }.into());
         let mut text = serde_json::to_vec_pretty(&fields).map_err(json)?;
         text.push(b'\n');
         std::fs::write(&to, text).map_err(io(&to))?;
+        write_module(dir, architecture)?;
         self.variables.write_to(dir, half)
     }
 }
