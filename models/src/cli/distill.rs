@@ -27,6 +27,10 @@ pub(crate) struct Distill {
     /// Directory of a Hugging Face BERT or GPT-2 checkpoint: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
     teacher: PathBuf,
+    /// Directory of a student to go on with, for example at other rates; by default the student starts from the teacher's
+    /// weights
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Directory of the student
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -46,7 +50,7 @@ pub(crate) struct Distill {
     #[arg(long, value_name = "R", default_value_t = 1e-4, value_parser = finite)]
     prediction_rate: f64,
     /// Scales that `ditto calibrate` wrote and the student will be served with, or `none`; by default quantization.PLAN.json
-    /// in the teacher's directory if it is there
+    /// in the directory that the student starts from, if it is there
     #[arg(long, value_name = "FILE|none")]
     quantization: Option<PathBuf>,
     /// Train in floats, with the plan's functions alone: for comparison
@@ -59,10 +63,15 @@ pub(crate) struct Distill {
 impl Distill {
     pub(crate) fn run(self) -> Result<(), RunError> {
         let started = Instant::now();
-        let settings = settings_for(&self.teacher, self.plan, self.quantization.as_deref())?;
+        let settings = settings_for(
+            self.from.as_ref().unwrap_or(&self.teacher),
+            self.plan,
+            self.quantization.as_deref(),
+        )?;
         let stage = |name: &str, steps, rate| Stage { name: name.to_owned(), steps, rate };
         let task = Distillation {
             teacher: self.teacher,
+            from: self.from,
             out: self.out,
             files: self.training.files(),
             plan: self.plan,
@@ -85,7 +94,7 @@ impl Distill {
         let [texts, held_out, left_out] = done.texts;
         let last = done.points.last().map(|point| listed(&point.measures)).unwrap_or_default();
         println!(
-            "plan {}: {texts} texts, {held_out} held out, {left_out} lines left out\n  teacher's weights  {}\n  first step         \
+            "plan {}: {texts} texts, {held_out} held out, {left_out} lines left out\n  before             {}\n  first step         \
              {}\n  distilled          {last}",
             task.plan,
             listed(&done.before),

@@ -22,6 +22,8 @@ use crate::plan::Plan;
 pub struct Distillation {
     /// The teacher's directory, whose weights the student starts from.
     pub teacher: PathBuf,
+    /// The directory of an earlier student to start from instead.
+    pub from: Option<PathBuf>,
     /// The student's directory.
     pub out: PathBuf,
     /// The texts.
@@ -71,15 +73,19 @@ pub struct Distilled {
 /// written.
 pub fn distill(task: &Distillation, told: &dyn Fn(Told<'_>)) -> Result<Distilled, TrainError> {
     let teacher = Learner::teacher(&task.teacher, &task.device)?;
-    let student =
-        Learner::student(&task.teacher, task.plan, task.settings.clone(), task.numbers, &task.device)?;
+    let from = task.from.as_ref().unwrap_or(&task.teacher);
+    let student = Learner::student(from, task.plan, task.settings.clone(), task.numbers, &task.device)?;
+    let layers = |learner: &Learner| learner.spec.architecture.num_hidden_layers;
+    if layers(&student) != layers(&teacher) || student.head != teacher.head {
+        return Err(TrainError::Apart { student: from.clone(), teacher: task.teacher.clone() });
+    }
     let reader = Reader::new(&task.teacher, &teacher.config, &teacher.head, task.longest)?;
     let (data, mut held_out) = task.files.read(&reader)?;
     held_out.truncate(task.measured);
     let measurer = Measurer { held_out: &held_out, teacher: answer(&teacher, &held_out)?, student: &student };
     let before = measurer.measure()?;
     let quad = student.spec.functions().activation != teacher.spec.functions().activation;
-    if quad && student.spec.plan.replaces().is_some() {
+    if quad && task.from.is_none() && student.spec.plan.replaces().is_some() {
         start_near(&student, &teacher, &data, task.options.seed)?;
     }
     let start = measurer.measure()?;

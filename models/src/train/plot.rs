@@ -59,7 +59,9 @@ fn draw(area: &Area<'_>, title: &str, all: &[Series]) -> Result<(), Failed> {
         let numbers = || all.iter().flat_map(|series| series.line.iter().map(of));
         let (low, high) =
             (numbers().fold(f64::INFINITY, f64::min), numbers().fold(f64::NEG_INFINITY, f64::max));
-        if low < high { low..high } else { low.min(0.0) - 0.5..low.max(0.0) + 0.5 }
+        // A single number, or none, has no range of its own.
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 0.0) };
+        if low < high { low..high } else { low - 0.5..high + 0.5 }
     };
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))

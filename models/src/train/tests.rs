@@ -154,6 +154,7 @@ fn the_teacher_and_itself_agree_layer_by_layer() {
 fn distillation(teacher: &Path, out: &Path, lines: &Path, steps: [usize; 2]) -> Distillation {
     let stage = |name: &str, steps| Stage { name: name.to_owned(), steps, rate: 3e-3 };
     Distillation {
+        from: None,
         teacher: teacher.to_owned(),
         out: out.to_owned(),
         files: Files { data: lines.to_owned(), held_out: None },
@@ -209,6 +210,29 @@ fn a_student_comes_nearer_and_is_a_checkpoint() {
     };
     assert!(cosine_min > 0.999, "{cosine_min}");
     plot(&out.path().join("course.svg"), &task.stages, &done.points).unwrap();
+    plot(&out.path().join("nothing.svg"), &task.stages, &[]).unwrap();
+    // The transformers library finds the functions beside the weights.
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.path().join("config.json")).unwrap()).unwrap();
+    assert_eq!(config["auto_map"]["AutoModel"], "modeling_quad.QuadBertModel");
+    assert!(out.path().join("modeling_quad.py").is_file());
+}
+
+#[test]
+fn a_student_goes_on_where_another_ended() {
+    let (dir, first, second) = (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    bert(dir.path());
+    let file = lines(dir.path());
+    let ended = distill(&distillation(dir.path(), first.path(), &file, [8, 4]), &|_| ()).unwrap();
+    let task = distillation(dir.path(), second.path(), &file, [0, 4]);
+    let task = Distillation { from: Some(first.path().to_owned()), ..task };
+    let went_on = distill(&task, &|_| ()).unwrap();
+    assert_eq!(went_on.start, ended.points.last().unwrap().measures);
+    assert_ne!(weights(first.path()), weights(second.path()));
+    // A student of another teacher does not.
+    gpt2(dir.path());
+    let error = distill(&task, &|_| ()).unwrap_err();
+    assert!(matches!(error, TrainError::Apart { .. }), "{error}");
 }
 
 #[test]
