@@ -91,7 +91,7 @@ struct FeedForward<'a> {
     student: &'a Learner,
     /// The layers before and after the activations.
     names: [String; 2],
-    /// Of each unit a, b and d of `Quad(a x + b) + d`, each [units].
+    /// Of each unit a, b and d of `Quad(a x + b) + d`.
     a: Tensor,
     b: Tensor,
     d: Tensor,
