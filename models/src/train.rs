@@ -80,7 +80,7 @@ pub enum TrainError {
         dir: PathBuf,
     },
     /// A student that is not its teacher's.
-    #[error("{}: its layers or its head are not those of {}", .student.display(), .teacher.display())]
+    #[error("{}: its sizes or its head are not those of {}", .student.display(), .teacher.display())]
     Apart {
         /// The student.
         student: PathBuf,

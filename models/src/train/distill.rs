@@ -75,8 +75,11 @@ pub fn distill(task: &Distillation, told: &dyn Fn(Told<'_>)) -> Result<Distilled
     let teacher = Learner::teacher(&task.teacher, &task.device)?;
     let from = task.from.as_ref().unwrap_or(&task.teacher);
     let student = Learner::student(from, task.plan, task.settings.clone(), task.numbers, &task.device)?;
-    let layers = |learner: &Learner| learner.spec.architecture.num_hidden_layers;
-    if layers(&student) != layers(&teacher) || student.head != teacher.head {
+    let sizes = |learner: &Learner| {
+        let model = &learner.spec.architecture;
+        (model.num_hidden_layers, model.hidden_size, model.num_attention_heads)
+    };
+    if sizes(&student) != sizes(&teacher) || student.head != teacher.head {
         return Err(TrainError::Apart { student: from.clone(), teacher: task.teacher.clone() });
     }
     let reader = Reader::new(&task.teacher, &teacher.config, &teacher.head, task.longest)?;
