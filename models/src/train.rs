@@ -29,18 +29,21 @@ mod tests;
 use std::path::PathBuf;
 
 pub use self::data::{Batch, Data, Example, Files, Reader};
-pub use self::distill::{Distillation, Distilled, distill};
+pub use self::distill::{Distillation, Distilled, Scales, distill};
 pub use self::engine::{Numbers, Seen, Train};
 pub use self::fit::{Fitted, Fitting, fit};
 pub use self::learner::Learner;
 pub use self::plot::plot;
 pub use self::read::{Reading, read};
 pub use self::scratch::{Kind, NewModel};
+pub use self::start::Start;
 pub use self::trainer::{Options, Point, STATE, Stage, Told};
 pub use self::value::{Matrix, Value};
 pub use self::variables::Variables;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
+use crate::quantization::QuantizationError;
+use crate::run::RunError;
 
 /// Why training failed.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +137,12 @@ pub enum TrainError {
         /// What the library said.
         source: safetensors::SafeTensorError,
     },
+    /// A student whose scales could not be fitted.
+    #[error("scales")]
+    Calibration(#[source] Box<RunError>),
+    /// A file of scales.
+    #[error(transparent)]
+    Quantization(#[from] QuantizationError),
     /// A state that training cannot go on from.
     #[error("{}: {what}; train from the beginning without --resume", .file.display())]
     Resume {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use clap::{Args, ValueEnum};
+use ditto_models::report::chain;
 use ditto_models::run::RunError;
 use ditto_models::train::metrics::Measure;
 use ditto_models::train::{Files, Options, Point, STATE, Stage, Told, TrainError, plot};
@@ -29,6 +30,9 @@ pub(super) struct Training {
     /// Tokens of a batch, about: a batch has texts of one length, so nothing is padded
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
     batch_tokens: u32,
+    /// Decay of the mean of gradients' squares, the second beta of Adam
+    #[arg(long, value_name = "B", default_value_t = 0.999, value_parser = below_one)]
+    beta2: f64,
     /// Weight decay of matrices
     #[arg(long, value_name = "D", default_value_t = 0.01, value_parser = finite)]
     decay: f64,
@@ -69,6 +73,10 @@ pub(super) fn finite(text: &str) -> Result<f64, String> {
     if value.is_finite() && value >= 0.0 { Ok(value) } else { Err("must be 0 or more".to_owned()) }
 }
 
+fn below_one(text: &str) -> Result<f64, String> {
+    finite(text).and_then(|value| if value < 1.0 { Ok(value) } else { Err("must be less than 1".to_owned()) })
+}
+
 impl Training {
     pub(super) fn files(&self) -> Files {
         Files { data: self.data.clone(), held_out: self.held_out.clone() }
@@ -92,6 +100,7 @@ impl Training {
     pub(super) fn options(&self) -> Options {
         Options {
             tokens: self.batch_tokens as usize,
+            beta2: self.beta2,
             decay: self.decay,
             clip: self.clip,
             seed: self.seed,
@@ -130,11 +139,31 @@ impl Course {
             }
             Told::Point(point) => {
                 *self.mean.borrow_mut() = None;
-                let line =
-                    format!("step {}: loss {:.5}, {}", point.step, point.loss, listed(&point.measures));
-                self.bar.suspend(|| eprintln!("{line}"));
+                self.say(&format!(
+                    "step {}: loss {:.5}, {}",
+                    point.step,
+                    point.loss,
+                    listed(&point.measures)
+                ));
             }
+            Told::Fitting { layer, layers, step, steps } => {
+                self.bar.set_length((layers * steps) as u64);
+                self.bar.set_position((layer * steps + step) as u64);
+                self.bar.set_message(format!("feed-forward part {} of {layers}", layer + 1));
+            }
+            Told::Fitted { layer, layers, wrong: [before, after] } => self.say(&format!(
+                "feed-forward part {} of {layers}: wrong {:.2} % -> {:.2} %",
+                layer + 1,
+                100.0 * before,
+                100.0 * after
+            )),
+            Told::Calibrating(texts) => self.say(&format!("calibrating on {texts} texts")),
+            Told::Uncalibrated(error) => self.say(&format!("warning: not calibrated: {}", chain(error))),
         }
+    }
+
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 
     /// Ends the bar and draws the course into the output's directory.

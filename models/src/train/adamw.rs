@@ -7,21 +7,30 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 use super::TrainError;
-use super::variables::{Variables, write_tensors};
+use super::variables::write_tensors;
 
-/// Decay of the mean of gradients, and of that of their squares.
-const BETAS: (f64, f64) = (0.9, 0.999);
+/// Decay of the mean of gradients.
+const BETA1: f64 = 0.9;
 /// Added to roots of squares.
 const EPSILON: f64 = 1e-8;
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), of variables by name.
 #[derive(Debug)]
 pub(super) struct AdamW {
-    decay: f64,
-    /// Largest norm of all gradients together.
-    clip: f64,
+    rules: Rules,
     moments: BTreeMap<String, Moments>,
     steps: i32,
+}
+
+/// How far it goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Decay of the mean of gradients' squares.
+    pub(super) beta2: f64,
+    /// Weight decay.
+    pub(super) decay: f64,
+    /// Largest norm of all gradients together.
+    pub(super) clip: f64,
 }
 
 #[derive(Debug)]
@@ -34,20 +43,18 @@ struct Moments {
 }
 
 impl AdamW {
-    /// For the variables that `trained` names.
-    pub(super) fn new(
-        variables: &Variables,
-        trained: impl Fn(&str) -> bool,
-        decay: f64,
-        clip: f64,
+    /// For variables by name.
+    pub(super) fn new<'a>(
+        variables: impl IntoIterator<Item = (&'a str, &'a Var)>,
+        rules: Rules,
     ) -> Result<Self> {
-        let moments = variables.all().iter().filter(|(name, _)| trained(name)).map(|(name, var)| {
+        let moments = variables.into_iter().map(|(name, var)| {
             let zeros = var.as_tensor().zeros_like()?.detach();
             let moments =
                 Moments { var: var.clone(), first: zeros.clone(), second: zeros, shrinks: var.rank() > 1 };
-            Ok((name.clone(), moments))
+            Ok((name.to_owned(), moments))
         });
-        Ok(Self { decay, clip, moments: moments.collect::<Result<_>>()?, steps: 0 })
+        Ok(Self { rules, moments: moments.collect::<Result<_>>()?, steps: 0 })
     }
 
     /// One step down the gradients of a loss. Returns their norm before it was clipped; a norm that is no number changes
@@ -63,8 +70,8 @@ impl AdamW {
             return Ok(norm);
         }
         self.steps += 1;
-        let scale = (self.clip / norm).min(1.0);
-        let (b1, b2) = BETAS;
+        let Rules { beta2: b2, decay, clip } = self.rules;
+        let (b1, scale) = (BETA1, (clip / norm).min(1.0));
         let (first, second) = (1.0 - b1.powi(self.steps), 1.0 - b2.powi(self.steps));
         for moments in self.moments.values_mut() {
             let Some(gradient) = gradients.get(&moments.var) else { continue };
@@ -73,7 +80,7 @@ impl AdamW {
             moments.second = ((&moments.second * b2)? + (gradient.sqr()? * (scale * scale * (1.0 - b2)))?)?;
             let root = (&moments.second * (1.0 / second))?.sqrt()?.affine(1.0, EPSILON)?;
             let step = (&moments.first / root)?.affine(rate / first, 0.0)?;
-            let decay = if moments.shrinks { self.decay * rate } else { 0.0 };
+            let decay = if moments.shrinks { decay * rate } else { 0.0 };
             let now = moments.var.as_tensor().detach().affine(1.0 - decay, 0.0)?;
             moments.var.set(&(now - step)?)?;
         }

@@ -12,7 +12,7 @@ use super::TrainError;
 use crate::config::{Head, ModelConfig};
 use crate::embeddings::rows;
 use crate::files::{self, FileError};
-use crate::input::{Input, Preparer};
+use crate::input::{Input, Prepared, Preparer};
 use crate::labelled::{LABELLED, labelled};
 use crate::model::Request;
 use crate::text::{TextError, Tokenizer};
@@ -84,16 +84,7 @@ impl<'a> Reader<'a> {
     /// For a file that cannot be read, a line without a class or with one that the model does not have, and a file without
     /// a single text.
     pub fn read(&self, file: &Path) -> Result<Data, TrainError> {
-        let bytes = files::read(file, LIMIT).map_err(|e| match e {
-            FileError::Io(source) => TrainError::Io { file: file.to_owned(), source },
-            FileError::NotAFile => bad(file, 0, "not a regular file".to_owned()),
-            FileError::TooLarge { bytes } => bad(file, 0, format!("{bytes} bytes, more than {LIMIT}")),
-        })?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let line =
-                e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|&&b| b == b'\n').count();
-            bad(file, line + 1, "not UTF-8".to_owned())
-        })?;
+        let text = content(file)?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let data = match self.config {
             ModelConfig::Gpt2(config) => {
@@ -107,7 +98,7 @@ impl<'a> Reader<'a> {
                 self.blocks(&stream)
             }
             ModelConfig::Bert(_) => {
-                let has_class = file.extension().is_some_and(|end| end == LABELLED);
+                let has_class = is_labelled(file);
                 let mut data = Data::default();
                 for (i, line) in lines {
                     match self.example(line, has_class).map_err(|what| bad(file, i + 1, what))? {
@@ -124,17 +115,37 @@ impl<'a> Reader<'a> {
         Ok(data)
     }
 
+    /// Some texts of a file, from its whole length, as a model takes them: so many, or all where it has fewer.
+    ///
+    /// # Errors
+    ///
+    /// For a file that cannot be read.
+    pub(super) fn sample(&self, file: &Path, texts: usize) -> Result<Vec<Input>, TrainError> {
+        let text = content(file)?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let lines: Vec<&str> = if is_labelled(file) {
+            lines.filter_map(|line| line.rsplit_once('\t')).map(|(text, _)| text).collect()
+        } else {
+            lines.collect()
+        };
+        let parts = lines.chunks(lines.len().div_ceil(texts.max(1)).max(1));
+        let of_parts = parts.filter_map(|part| part.iter().find(|line| self.prepare(line).is_some()));
+        Ok(of_parts.map(|line| Input::of_line(line)).collect())
+    }
+
+    /// A text as the model takes it, if it is not too long.
+    fn prepare(&self, line: &str) -> Option<Prepared> {
+        let preparer = Preparer::new(&self.tokenizer, self.head, self.config);
+        preparer.prepare(Input::of_line(line)).ok().filter(|prepared| prepared.encoded.len() <= self.longest)
+    }
+
     fn example(&self, line: &str, has_class: bool) -> Result<Option<Example>, String> {
         let (line, label) = if has_class {
             labelled(line, self.head).map(|(line, class)| (line, Some(class)))?
         } else {
             (line, None)
         };
-        let preparer = Preparer::new(&self.tokenizer, self.head, self.config);
-        let Ok(prepared) = preparer.prepare(Input::of_line(line)) else { return Ok(None) };
-        if prepared.encoded.len() > self.longest {
-            return Ok(None);
-        }
+        let Some(prepared) = self.prepare(line) else { return Ok(None) };
         let looked_up: Vec<[usize; 3]> = rows(&prepared.encoded, &prepared.masks).collect();
         let ids = (0..3).map(|table| looked_up.iter().map(|ids| ids[table] as u32).collect()).collect();
         Ok(Some(Example { ids, masks: prepared.masks.len(), label, next: Vec::new() }))
@@ -152,6 +163,24 @@ impl<'a> Reader<'a> {
         });
         Data { examples: examples.collect(), skipped: 0 }
     }
+}
+
+/// A file of texts.
+fn content(file: &Path) -> Result<String, TrainError> {
+    let bytes = files::read(file, LIMIT).map_err(|e| match e {
+        FileError::Io(source) => TrainError::Io { file: file.to_owned(), source },
+        FileError::NotAFile => bad(file, 0, "not a regular file".to_owned()),
+        FileError::TooLarge { bytes } => bad(file, 0, format!("{bytes} bytes, more than {LIMIT}")),
+    })?;
+    String::from_utf8(bytes).map_err(|e| {
+        let line = e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|&&b| b == b'\n').count();
+        bad(file, line + 1, "not UTF-8".to_owned())
+    })
+}
+
+/// Whether a file's lines end with their classes.
+fn is_labelled(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == LABELLED)
 }
 
 fn bad(file: &Path, line: usize, what: String) -> TrainError {

@@ -1,6 +1,5 @@
 //! The engine that training reads models under.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{D, DType, Tensor};
@@ -11,7 +10,7 @@ use ditto_core::mpc::Bilinear;
 use ditto_core::nn::{Activation, Engine, NormOf, Pointwise, Softmax};
 use ditto_core::tensor::{Rows, Shape};
 
-use super::rounding::{magnitude, round};
+use super::rounding::round;
 use super::value::{Matrix, Value, failed};
 
 /// Reads a model in floats with gradients, rounded wherever the protocols round: at the scales that are served.
@@ -21,7 +20,7 @@ use super::value::{Matrix, Value, failed};
 #[derive(Debug)]
 pub struct Train {
     numbers: Numbers,
-    watch: bool,
+    gradients: bool,
     seen: Mutex<Seen>,
 }
 
@@ -43,24 +42,20 @@ pub struct Seen {
     pub hidden: Vec<Tensor>,
     /// What enters normalisations, as it is.
     pub sums: Vec<Tensor>,
-    /// What enters activations.
-    pub inner: Vec<Tensor>,
-    /// How near numbers came to the end of their rings: bits to spare at the step with the fewest, if looked for.
-    pub headroom: Option<(String, f64)>,
-    /// The same of all steps.
-    steps: BTreeMap<String, f64>,
+    /// What normalisations give.
+    pub normalised: Vec<Tensor>,
 }
 
 impl Train {
     /// An engine for one reading.
     pub fn new(numbers: Numbers) -> Self {
-        Self { numbers, watch: false, seen: Mutex::default() }
+        Self { numbers, gradients: true, seen: Mutex::default() }
     }
 
-    /// The same, looking for numbers that leave their rings.
+    /// The same without a graph of gradients: reads what is not to be trained, in less memory.
     #[must_use]
-    pub fn watching(self) -> Self {
-        Self { watch: true, ..self }
+    pub fn without_gradients(self) -> Self {
+        Self { gradients: false, ..self }
     }
 
     /// What numbers it reads in.
@@ -68,12 +63,14 @@ impl Train {
         self.numbers
     }
 
+    /// Whether it keeps a graph of gradients.
+    pub fn gradients(&self) -> bool {
+        self.gradients
+    }
+
     /// What the reading left behind.
     pub fn into_seen(self) -> Seen {
-        let mut seen = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let least = seen.steps.iter().min_by(|a, b| a.1.total_cmp(b.1));
-        seen.headroom = least.map(|(step, bits)| (step.clone(), *bits));
-        seen
+        self.seen.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, what: impl FnOnce(&mut Seen)) {
@@ -81,16 +78,9 @@ impl Train {
     }
 
     /// Numbers at a scale in a ring, as they are served.
-    fn served(&self, ctx: &Ctx<'_, Self>, x: &Tensor, fraction: i32, width: u32) -> Result<Value> {
+    fn served(&self, x: &Tensor, fraction: i32, width: u32) -> Result<Value> {
         if self.numbers == Numbers::Floats {
             return Ok(Value::new(x.clone(), fraction, width));
-        }
-        if self.watch {
-            let most = magnitude(x).map_err(failed("magnitude"))?;
-            let bits = f64::from(width) - 1.0 - f64::from(fraction) - most.max(f64::MIN_POSITIVE).log2();
-            self.keep(|seen| {
-                seen.steps.insert(ctx.path().to_owned(), bits);
-            });
         }
         let x = round(x, fraction).map_err(failed("rounding"))?;
         Ok(Value::new(x, fraction, width))
@@ -124,7 +114,7 @@ fn over(x: &Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// Rows less their mean, over their standard deviation.
-fn standard(x: &Tensor, epsilon: f64) -> candle_core::Result<Tensor> {
+pub(super) fn standard(x: &Tensor, epsilon: f64) -> candle_core::Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     centred.broadcast_mul(&variance.affine(1.0, epsilon)?.sqrt()?.recip()?)
@@ -258,10 +248,10 @@ impl Engine for Train {
         Ok(Value { tensor, shape, fraction: x.fraction + y.fraction, width: R::K })
     }
     fn rescale<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, z: &Value, drop: u32) -> Result<Value> {
-        ctx.engine().served(ctx, &z.tensor, z.fraction - drop as i32, T::K)
+        ctx.engine().served(&z.tensor, z.fraction - drop as i32, T::K)
     }
     fn downcast<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, x: &Value, drop: u32) -> Result<Value> {
-        ctx.engine().served(ctx, &x.tensor, x.fraction - drop as i32, T::K)
+        ctx.engine().served(&x.tensor, x.fraction - drop as i32, T::K)
     }
     fn upcast<R: Ring, T: Ring>(_: &Ctx<'_, Self>, x: &Value, up: u32) -> Result<Value> {
         Ok(Value { fraction: x.fraction + up as i32, width: T::K, ..x.clone() })
@@ -289,7 +279,7 @@ impl Engine for Train {
         };
         let (y, kept) = attend().map_err(failed("softmax"))?;
         ctx.engine().keep(|seen| seen.scores.push(kept));
-        ctx.engine().served(ctx, &y, out_fraction as i32, T::K)
+        ctx.engine().served(&y, out_fraction as i32, T::K)
     }
     fn layer_norm<R: Ring, G: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -306,7 +296,9 @@ impl Engine for Train {
         let y = x.with(y);
         let y = y.with(both("gain", &y, norm.gain, |y, gain| y * gain)?);
         let y = add("bias", &y, norm.bias)?;
-        ctx.engine().served(ctx, &y.tensor, out_fraction as i32, T::K)
+        let y = ctx.engine().served(&y.tensor, out_fraction as i32, T::K)?;
+        ctx.engine().keep(|seen| seen.normalised.push(y.tensor.clone()));
+        Ok(y)
     }
     fn layer_norm_tensor<R: Ring, G: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -324,9 +316,8 @@ impl Engine for Train {
         _: u32,
         out_fraction: u32,
     ) -> Result<Value> {
-        ctx.engine().keep(|seen| seen.inner.push(x.tensor.clone()));
         let y = activation(function, &x.tensor).map_err(failed("activation"))?;
-        ctx.engine().served(ctx, &y, out_fraction as i32, T::K)
+        ctx.engine().served(&y, out_fraction as i32, T::K)
     }
     fn greater<R: Ring>(_: &Ctx<'_, Self>, x: &Value, y: &Value) -> Result<Value> {
         let bits = both("compare", x, y, |a, b| a.detach().gt(&b.detach()))?;
@@ -339,7 +330,7 @@ impl Engine for Train {
     }
     fn relu<R: Ring, T: Ring>(ctx: &Ctx<'_, Self>, x: &Value, drop: u32) -> Result<Value> {
         let y = x.tensor.relu().map_err(failed("relu"))?;
-        ctx.engine().served(ctx, &y, x.fraction - drop as i32, T::K)
+        ctx.engine().served(&y, x.fraction - drop as i32, T::K)
     }
     fn max_last<R: Ring>(_: &Ctx<'_, Self>, x: &Value) -> Result<Value> {
         Ok(x.with(x.tensor.max_keepdim(D::Minus1).map_err(failed("maximum"))?))
@@ -356,7 +347,7 @@ impl Engine for Train {
         out_fraction: u32,
     ) -> Result<Value> {
         let y = pointwise(&x.tensor, &|v| function.value(v)).map_err(failed("pointwise"))?;
-        ctx.engine().served(ctx, &y, out_fraction as i32, T::K)
+        ctx.engine().served(&y, out_fraction as i32, T::K)
     }
     fn mean_rows<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -365,7 +356,7 @@ impl Engine for Train {
         out_fraction: u32,
     ) -> Result<Value> {
         let mean = x.tensor.mean_keepdim(1).map_err(failed("mean of rows"))?;
-        ctx.engine().served(ctx, &mean, out_fraction as i32, T::K)
+        ctx.engine().served(&mean, out_fraction as i32, T::K)
     }
     fn normalize<R: Ring, T: Ring>(
         ctx: &Ctx<'_, Self>,
@@ -374,6 +365,6 @@ impl Engine for Train {
         out_fraction: u32,
     ) -> Result<Value> {
         let unit = x.tensor.sqr().and_then(|s| over(&x.tensor, &s.sum_keepdim(D::Minus1)?.sqrt()?));
-        ctx.engine().served(ctx, &unit.map_err(failed("normalize"))?, out_fraction as i32, T::K)
+        ctx.engine().served(&unit.map_err(failed("normalize"))?, out_fraction as i32, T::K)
     }
 }

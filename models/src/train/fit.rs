@@ -12,7 +12,7 @@ use super::held_out::{answer, measure};
 use super::learner::Learner;
 use super::loss;
 use super::metrics::Measure;
-use super::trainer::{Options, Point, Stage, Told, Trainer};
+use super::trainer::{Beginning, Options, Point, Stage, Told, Trainer, has_state};
 use crate::architecture::PublicHead;
 use crate::plan::Plan;
 
@@ -73,7 +73,6 @@ pub fn fit(task: &Fitting, told: &dyn Fn(Told<'_>)) -> Result<Fitted, TrainError
     }
     held_out.truncate(task.measured);
     let measured = || Ok(measure(&head, &held_out, &answer(&learner, &held_out)?, None));
-    let start = measured()?;
     create(&task.out)?;
     let trainer = Trainer {
         learner: &learner,
@@ -86,9 +85,10 @@ pub fn fit(task: &Fitting, told: &dyn Fn(Told<'_>)) -> Result<Fitted, TrainError
         },
         measure: &measured,
         told,
+        from: Beginning { dir: task.from.clone(), start: None },
         out: &task.out,
     };
-    let points = trainer.run(task.resume && trainer.has_state())?;
+    let (start, points) = trainer.run(task.resume && has_state(&task.out))?;
     learner.write(&task.out, task.half)?;
     Ok(Fitted { texts: [data.examples.len(), held_out.examples.len(), data.skipped], start, points })
 }

@@ -18,19 +18,16 @@ pub(super) struct Answers {
     outputs: Vec<Vec<f32>>,
     /// Mean cross-entropy to what follows, of a model that continues texts.
     surprise: f64,
-    /// Bits to spare at the step that has the fewest.
-    pub(super) headroom: Option<(String, f64)>,
 }
 
 /// Reads held-out texts.
 pub(super) fn answer(learner: &Learner, data: &Data) -> Result<Answers, TrainError> {
     let mut outputs = vec![Vec::new(); data.examples.len()];
     let (mut surprise, mut rows) = (0.0, 0.0);
-    let mut headroom: Option<(String, f64)> = None;
     for texts in data.batches(TOKENS, 0) {
         let batch = data.batch(&texts, learner.variables.device())?;
-        let reading = learner.read_with(Train::new(learner.numbers()).watching(), &batch)?;
-        let output = reading.output.detach();
+        let engine = Train::new(learner.numbers()).without_gradients();
+        let output = learner.read_with(engine, &batch)?.output;
         if let Some(next) = &batch.next {
             let n = next.dim(0)? as f64;
             surprise += n * f64::from(loss::cross_entropy(&output, next)?.to_scalar::<f32>()?);
@@ -40,9 +37,8 @@ pub(super) fn answer(learner: &Learner, data: &Data) -> Result<Answers, TrainErr
                 outputs[*text] = own;
             }
         }
-        headroom = headroom.into_iter().chain(reading.seen.headroom).min_by(|a, b| a.1.total_cmp(&b.1));
     }
-    Ok(Answers { outputs, surprise: surprise / f64::max(rows, 1.0), headroom })
+    Ok(Answers { outputs, surprise: surprise / f64::max(rows, 1.0) })
 }
 
 /// A model's answers in its task's metric, and beside a teacher's where there is one.

@@ -47,6 +47,8 @@ pub struct Learner {
     /// Its tensors.
     pub variables: Variables,
     numbers: Numbers,
+    /// Whether it is to be trained.
+    learns: bool,
 }
 
 impl Learner {
@@ -57,7 +59,7 @@ impl Learner {
     /// As opening a checkpoint.
     pub fn teacher(dir: &Path, device: &Device) -> Result<Self, TrainError> {
         let this = Self::open(dir, Plan::Accurate, Arc::default(), Numbers::Floats, device)?;
-        Ok(Self { variables: this.variables.fixed(), ..this })
+        Ok(Self { learns: false, ..this })
     }
 
     /// A checkpoint whose functions are those of a plan, at its scales.
@@ -93,7 +95,7 @@ impl Learner {
         let spec = ModelSpec { plan, architecture, settings, embedding: Embedding::Client };
         let spec = spec.opening(Opens::EachLogits);
         let variables = Variables::open(dir, spec.architecture.head, device)?;
-        Ok(Self { spec, config, head, variables, numbers })
+        Ok(Self { spec, config, head, variables, numbers, learns: true })
     }
 
     /// The names of its embedding tables.
@@ -122,13 +124,14 @@ impl Learner {
         sum.and_then(|sum| sum.reshape((batch.texts, tokens, hidden))).map_err(failed("embeddings"))
     }
 
-    /// Reads a batch.
+    /// Reads a batch, with gradients of what is to be trained.
     ///
     /// # Errors
     ///
     /// As [`read`].
     pub fn read(&self, batch: &Batch) -> ditto_core::Result<Reading> {
-        self.read_with(Train::new(self.numbers), batch)
+        let engine = Train::new(self.numbers);
+        self.read_with(if self.learns { engine } else { engine.without_gradients() }, batch)
     }
 
     /// Reads a batch under an engine.

@@ -7,7 +7,7 @@ use super::read::Reading;
 use crate::architecture::PublicHead;
 
 /// Mean square of a difference.
-fn mse(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+pub(super) fn mse(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     (x - y)?.sqr()?.mean_all()
 }
 

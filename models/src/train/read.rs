@@ -48,9 +48,11 @@ impl Visit for Read<'_> {
 
     fn visit<M: SecureModel<Request = Request>>(self, model: &M) -> Self::Out {
         let Self { variables, engine, embeddings, request } = self;
-        let (settings, numbers) = (model.settings(), engine.numbers());
-        let weights = model.load::<Train, _>(&Source { variables, settings: settings.clone(), numbers })?;
+        let (settings, numbers, gradients) = (model.settings(), engine.numbers(), engine.gradients());
+        let source = Source { variables, settings: settings.clone(), numbers, gradients };
+        let weights = model.load::<Train, _>(&source)?;
         let fraction = M::Input::F as i32;
+        let embeddings = if gradients { embeddings } else { embeddings.detach() };
         let input = match numbers {
             Numbers::Floats => embeddings,
             Numbers::Served => round(&embeddings, fraction).map_err(failed("the input"))?,

@@ -54,11 +54,6 @@ fn nearest(v: f32) -> f32 {
     if v.abs() < 4_194_304.0 { (v + INTEGERS) - INTEGERS } else { v }
 }
 
-/// The largest magnitude.
-pub(super) fn magnitude(x: &Tensor) -> Result<f64> {
-    Ok(f64::from(x.detach().abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?))
-}
-
 #[cfg(test)]
 mod tests {
     use candle_core::{Device, Var};

@@ -143,7 +143,7 @@ fn the_teacher_and_itself_agree_layer_by_layer() {
     let data = data(&learner, dir.path(), &["the cat sat on the mat and looked"], 5);
     let batch = data.batch(&[0], &Device::Cpu).unwrap();
     let (a, b) = (learner.read(&batch).unwrap(), learner.read(&batch).unwrap());
-    assert_eq!((a.seen.scores.len(), a.seen.hidden.len(), a.seen.inner.len()), (2, 5, 2));
+    assert_eq!((a.seen.scores.len(), a.seen.hidden.len(), a.seen.normalised.len()), (2, 5, 5));
     let loss = |a, b| loss::layers(a, b).unwrap().to_scalar::<f32>().unwrap();
     assert_eq!(loss(&a, &b), 0.0);
     let student =
@@ -159,12 +159,21 @@ fn distillation(teacher: &Path, out: &Path, lines: &Path, steps: [usize; 2]) -> 
         out: out.to_owned(),
         files: Files { data: lines.to_owned(), held_out: None },
         plan: Plan::Ditto,
-        settings: Arc::default(),
+        scales: Scales::These(Arc::default()),
         numbers: Numbers::Served,
         longest: 16,
         measured: 8,
+        start: Start { tokens: 200, steps: 10, rate: 1e-3 },
         stages: [stage("layers", steps[0]), stage("predictions", steps[1])],
-        options: Options { tokens: 64, decay: 0.01, clip: 1.0, seed: 5, freeze_embeddings: false, every: 4 },
+        options: Options {
+            tokens: 64,
+            beta2: 0.999,
+            decay: 0.01,
+            clip: 1.0,
+            seed: 5,
+            freeze_embeddings: false,
+            every: 4,
+        },
         resume: false,
         half: false,
         device: Device::Cpu,
@@ -236,6 +245,95 @@ fn a_student_goes_on_where_another_ended() {
 }
 
 #[test]
+fn feed_forward_parts_come_near_by_themselves() {
+    for (write, names) in [
+        (bert as fn(&Path), ["encoder.layer.0.intermediate.dense", "encoder.layer.1.intermediate.dense"]),
+        (gpt2, ["h.0.mlp.c_fc", "h.1.mlp.c_fc"]),
+    ] {
+        let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        write(dir.path());
+        // Units that are anything but straight.
+        let learner = Learner::teacher(dir.path(), &Device::Cpu).unwrap();
+        for name in names {
+            learner.variables.change(&format!("{name}.weight"), &|w| w * 40.0).unwrap();
+        }
+        learner.variables.write_to(dir.path(), false).unwrap();
+        let fitted = std::cell::RefCell::new(Vec::new());
+        let told = |told: Told<'_>| {
+            if let Told::Fitted { layer, wrong, .. } = told {
+                fitted.borrow_mut().push((layer, wrong));
+            }
+        };
+        let task = distillation(dir.path(), out.path(), &lines(dir.path()), [0, 0]);
+        let start = Start { tokens: 400, steps: 20, rate: 1e-3 };
+        let done = distill(&Distillation { start, ..task }, &told).unwrap();
+        let fitted = fitted.into_inner();
+        assert_eq!(fitted.iter().map(|(layer, _)| *layer).collect::<Vec<_>>(), [0, 1]);
+        for (_, [before, after]) in fitted {
+            assert!(after <= before && after < 0.05, "{before} {after}");
+        }
+        // No step of a stage was taken, so the start is the student.
+        assert_eq!((done.points.len(), &done.start), (0, &done.served));
+        assert_ne!(done.before, done.start);
+    }
+}
+
+#[test]
+fn a_rate_that_is_too_high_leaves_the_regression() {
+    let (dir, first, second) = (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    bert(dir.path());
+    let file = lines(dir.path());
+    let with = |out: &Path, steps, rate| {
+        let task = distillation(dir.path(), out, &file, [0, 0]);
+        distill(&Distillation { start: Start { tokens: 400, steps, rate }, ..task }, &|_| ()).unwrap();
+        weights(out)
+    };
+    assert_eq!(with(first.path(), 0, 1.0), with(second.path(), 5, 100.0));
+}
+
+#[test]
+fn a_student_is_calibrated_and_one_that_cannot_be_is_kept() {
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    bert(dir.path());
+    let file = lines(dir.path());
+    let warned = std::cell::RefCell::new(Vec::new());
+    let told = |told: Told<'_>| match told {
+        Told::Uncalibrated(error) => warned.borrow_mut().push(crate::report::chain(error)),
+        Told::Calibrating(texts) => assert_eq!(texts, 60),
+        _ => (),
+    };
+    let task = distillation(dir.path(), out.path(), &file, [4, 0]);
+    let task = Distillation { scales: Scales::Calibrated, ..task };
+    let done = distill(&task, &told).unwrap();
+    assert!(done.headroom.is_some_and(|bits| bits >= 1.0), "{:?}", done.headroom);
+    assert_eq!(warned.take(), Vec::<String>::new());
+    // The scales are of these weights, and are found beside them.
+    let (student, path) = Task::open(out.path(), Plan::Ditto, TEXTS).unwrap().quantized(None).unwrap();
+    assert_eq!(path, Some(out.path().join("quantization.ditto.json")));
+    assert_eq!(student.job.model.settings.quantization, {
+        crate::quantization::QuantizationFile::read(&path.unwrap()).unwrap().quantization
+    });
+    // A row that no scale suits: the student is written, and nothing says that it can be served.
+    let learner = Learner::teacher(dir.path(), &Device::Cpu).unwrap();
+    let name = "encoder.layer.0.attention.self.query.weight";
+    learner
+        .variables
+        .change(name, &|w| {
+            candle_core::Tensor::cat(&[&(w.narrow(0, 0, 1)? * 1000.0)?, &w.narrow(0, 1, w.dim(0)? - 1)?], 0)
+        })
+        .unwrap();
+    learner.variables.write_to(dir.path(), false).unwrap();
+    let done = distill(&task, &told).unwrap();
+    assert_eq!(done.headroom, None);
+    let warned = warned.take();
+    assert!(warned.len() == 2 && warned[0].contains("attention.self.query.weight"), "{warned:?}");
+    assert!(
+        out.path().join("model.safetensors").is_file()
+            && !out.path().join("quantization.ditto.json").exists()
+    );
+}
+
+#[test]
 fn an_interrupted_training_ends_as_an_uninterrupted_one() {
     let dir = TempDir::new().unwrap();
     gpt2(dir.path());
@@ -282,8 +380,15 @@ fn a_classifier_learns_and_is_distilled() {
         seed: 1,
     };
     new.write(&file, &out).unwrap();
-    let options =
-        Options { tokens: 128, decay: 0.01, clip: 1.0, seed: 5, freeze_embeddings: false, every: 100 };
+    let options = Options {
+        tokens: 128,
+        beta2: 0.999,
+        decay: 0.01,
+        clip: 1.0,
+        seed: 5,
+        freeze_embeddings: false,
+        every: 100,
+    };
     let files = Files { data: file.clone(), held_out: None };
     let task = Fitting {
         from: out.clone(),

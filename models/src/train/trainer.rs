@@ -7,11 +7,12 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::adamw::AdamW;
+use super::adamw::{AdamW, Rules};
 use super::data::{Batch, Data};
 use super::learner::Learner;
 use super::metrics::Measure;
 use super::schedule::rate;
+use super::start::Start;
 
 /// Steps without a finite loss or gradient, one after the other, that are put up with.
 const PATIENCE: usize = 10;
@@ -23,6 +24,8 @@ pub const STATE: &str = "training";
 pub struct Options {
     /// Tokens of a batch, about.
     pub tokens: usize,
+    /// Decay of Adam's mean of squares.
+    pub beta2: f64,
     /// Weight decay.
     pub decay: f64,
     /// Largest norm of the gradients.
@@ -75,11 +78,46 @@ pub enum Told<'a> {
     },
     /// Held-out texts were measured.
     Point(&'a Point),
+    /// A feed-forward part is being fitted.
+    Fitting {
+        /// Its layer.
+        layer: usize,
+        /// All layers.
+        layers: usize,
+        /// Steps taken.
+        step: usize,
+        /// Steps of a layer.
+        steps: usize,
+    },
+    /// A feed-forward part was fitted.
+    Fitted {
+        /// Its layer.
+        layer: usize,
+        /// All layers.
+        layers: usize,
+        /// What the standardised hidden states after it have wrong on tokens kept back, as a part of their variance: before
+        /// the first step, and after the last.
+        wrong: [f64; 2],
+    },
+    /// Scales for training are being fitted to texts, so many of which were read.
+    Calibrating(usize),
+    /// Scales could not be fitted.
+    Uncalibrated(&'a TrainError),
+}
+
+/// Where a training begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Beginning {
+    /// The checkpoint.
+    pub(super) dir: PathBuf,
+    /// How its feed-forward parts were fitted, if they were.
+    pub(super) start: Option<Start>,
 }
 
 /// What a training is: its state only fits the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Identity {
+    from: Beginning,
     options: Options,
     stages: Vec<Stage>,
     texts: usize,
@@ -91,6 +129,8 @@ struct Identity {
 struct State {
     identity: Identity,
     step: usize,
+    /// Measured before the first step.
+    start: Vec<Measure>,
     points: Vec<Point>,
 }
 
@@ -105,8 +145,18 @@ pub(super) struct Trainer<'a> {
     /// Measures the model on held-out texts.
     pub(super) measure: &'a dyn Fn() -> Result<Vec<Measure>, TrainError>,
     pub(super) told: &'a dyn Fn(Told<'_>),
+    pub(super) from: Beginning,
     /// The output's directory.
     pub(super) out: &'a Path,
+}
+
+fn state_file(out: &Path) -> PathBuf {
+    out.join(STATE).join("state.json")
+}
+
+/// Whether an output's directory has a state to go on from.
+pub(super) fn has_state(out: &Path) -> bool {
+    state_file(out).is_file()
 }
 
 impl Trainer<'_> {
@@ -116,6 +166,7 @@ impl Trainer<'_> {
 
     fn identity(&self) -> Identity {
         Identity {
+            from: self.from.clone(),
             options: self.options.clone(),
             stages: self.stages.to_vec(),
             texts: self.data.examples.len(),
@@ -129,8 +180,9 @@ impl Trainer<'_> {
         } else {
             HashSet::new()
         };
-        let Options { decay, clip, .. } = *self.options;
-        AdamW::new(&self.learner.variables, |name| !frozen.contains(name), decay, clip)
+        let Options { beta2, decay, clip, .. } = *self.options;
+        let trained = self.learner.variables.all().iter().filter(|(name, _)| !frozen.contains(*name));
+        AdamW::new(trained.map(|(name, var)| (name.as_str(), var)), Rules { beta2, decay, clip })
     }
 
     /// The files of the state after so many steps.
@@ -139,12 +191,7 @@ impl Trainer<'_> {
     }
 
     fn state_file(&self) -> PathBuf {
-        self.dir().join("state.json")
-    }
-
-    /// Whether there is a state to go on from.
-    pub(super) fn has_state(&self) -> bool {
-        self.state_file().is_file()
+        state_file(self.out)
     }
 
     fn save(&self, state: &State, optimizer: &AdamW) -> Result<(), TrainError> {
@@ -204,15 +251,20 @@ impl Trainer<'_> {
         (self.stages.len(), 0)
     }
 
-    /// Trains to the end, or on from its state if `resume`, and returns what was measured on the way.
-    pub(super) fn run(&self, resume: bool) -> Result<Vec<Point>, TrainError> {
+    /// Trains to the end, or on from its state if `resume`. Returns what was measured before the first step and on the way.
+    pub(super) fn run(&self, resume: bool) -> Result<(Vec<Measure>, Vec<Point>), TrainError> {
         let steps: usize = self.stages.iter().map(|stage| stage.steps).sum();
         let mut optimizer = self.optimizer()?;
-        let mut state = State { identity: self.identity(), step: 0, points: Vec::new() };
-        if resume {
-            state = self.restore(&mut optimizer)?;
-            state.points.iter().for_each(|point| (self.told)(Told::Point(point)));
-        }
+        let mut state = if resume {
+            self.restore(&mut optimizer)?
+        } else {
+            let start = (self.measure)()?;
+            let state = State { identity: self.identity(), step: 0, start, points: Vec::new() };
+            // The start may have taken long.
+            self.save(&state, &optimizer)?;
+            state
+        };
+        state.points.iter().for_each(|point| (self.told)(Told::Point(point)));
         let mut order = Order { data: self.data, options: self.options, epoch: 0, queue: Vec::new() };
         (0..state.step).for_each(|_| {
             order.next();
@@ -252,7 +304,7 @@ impl Trainer<'_> {
                 self.save(&state, &optimizer)?;
             }
         }
-        Ok(state.points)
+        Ok((state.start, state.points))
     }
 }
 

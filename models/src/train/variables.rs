@@ -34,8 +34,6 @@ pub struct Variables {
     head: PublicHead,
     device: Device,
     all: BTreeMap<String, Var>,
-    /// Whether gradients are wanted.
-    learning: bool,
 }
 
 impl Variables {
@@ -48,13 +46,7 @@ impl Variables {
             all.insert(today(name), var);
             Ok::<_, TrainError>(())
         })?;
-        Ok(Self { checkpoint, head, device: device.clone(), all, learning: true })
-    }
-
-    /// The same without gradients: a teacher's.
-    #[must_use]
-    pub fn fixed(self) -> Self {
-        Self { learning: false, ..self }
+        Ok(Self { checkpoint, head, device: device.clone(), all })
     }
 
     /// Where they are.
@@ -76,8 +68,7 @@ impl Variables {
     pub fn get(&self, name: &str) -> Result<Tensor> {
         let missing =
             || Error::Weight { name: name.to_owned(), what: "it is not in the checkpoint".to_owned() };
-        let var = self.all.get(name).ok_or_else(missing)?.as_tensor();
-        Ok(if self.learning { var.clone() } else { var.detach() })
+        Ok(self.all.get(name).ok_or_else(missing)?.as_tensor().clone())
     }
 
     /// The checkpoint's name of a tensor of the model.
@@ -175,6 +166,7 @@ pub(super) struct Source<'a> {
     pub(super) variables: &'a Variables,
     pub(super) settings: Arc<Settings>,
     pub(super) numbers: Numbers,
+    pub(super) gradients: bool,
 }
 
 impl Source<'_> {
@@ -183,6 +175,7 @@ impl Source<'_> {
         let stored = self.variables.floats().stored(name);
         let exponent = self.settings.quantization.weight(name);
         let whole = self.variables.get(&stored.name)?;
+        let whole = if self.gradients { whole } else { whole.detach() };
         let prepare = || -> candle_core::Result<Tensor> {
             let (part, of) = stored.part;
             let axis = if stored.transposed && whole.rank() == 2 { 1 } else { 0 };
