@@ -47,13 +47,13 @@ pub(crate) struct Distill {
     #[arg(long, value_name = "R", default_value_t = 1e-3, value_parser = finite)]
     fit_rate: f64,
     /// Steps of the first stage, layer by layer
-    #[arg(long, value_name = "N", default_value_t = 5000)]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     layer_steps: usize,
     /// Highest learning rate of the first stage
-    #[arg(long, value_name = "R", default_value_t = 2e-4, value_parser = finite)]
+    #[arg(long, value_name = "R", default_value_t = 1e-4, value_parser = finite)]
     layer_rate: f64,
     /// Steps of the second stage, predictions
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     prediction_steps: usize,
     /// Highest learning rate of the second stage
     #[arg(long, value_name = "R", default_value_t = 1e-4, value_parser = finite)]

@@ -1,10 +1,9 @@
 //! Quantization-aware distillation.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::Device;
-use ditto_core::Settings;
+use ditto_core::nn::Activation;
 
 use super::TrainError;
 use super::data::{Data, Files, Reader};
@@ -13,24 +12,11 @@ use super::held_out::{Answers, answer, measure};
 use super::learner::Learner;
 use super::loss;
 use super::metrics::Measure;
+use super::scales::{Calibrator, Scales};
 use super::start::{Start, start_near};
 use super::trainer::{Beginning, Options, Point, STATE, Stage, Told, Trainer, has_state};
-use crate::calibrate::{Calibration, calibrate};
 use crate::plan::Plan;
 use crate::quantization::QuantizationFile;
-use crate::run::{RunError, Task};
-
-/// Texts that scales are fitted to.
-const CALIBRATED_ON: usize = 300;
-
-/// What scales a student is trained at.
-#[derive(Clone, Debug)]
-pub enum Scales {
-    /// Those that calibration on some of the texts finds for its start. The student is calibrated again when it is ready.
-    Calibrated,
-    /// These, for instance those that a plan has without calibration. The student is not calibrated.
-    These(Arc<Settings>),
-}
 
 /// What to distill.
 #[derive(Debug)]
@@ -93,15 +79,7 @@ pub struct Distilled {
 pub fn distill(task: &Distillation, told: &dyn Fn(Told<'_>)) -> Result<Distilled, TrainError> {
     let teacher = Learner::teacher(&task.teacher, &task.device)?;
     let from = task.from.as_ref().unwrap_or(&task.teacher);
-    let settings = match &task.scales {
-        Scales::Calibrated => Arc::default(),
-        Scales::These(settings) => settings.clone(),
-    };
-    let mut student = Learner::student(from, task.plan, settings, task.numbers, &task.device)?;
-    let sizes = |learner: &Learner| {
-        let model = &learner.spec.architecture;
-        (model.num_hidden_layers, model.hidden_size, model.num_attention_heads)
-    };
+    let mut student = Learner::student(from, task.plan, task.scales.first(), task.numbers, &task.device)?;
     if sizes(&student) != sizes(&teacher) || student.head != teacher.head {
         return Err(TrainError::Apart { student: from.clone(), teacher: task.teacher.clone() });
     }
@@ -110,27 +88,30 @@ pub fn distill(task: &Distillation, told: &dyn Fn(Told<'_>)) -> Result<Distilled
     held_out.truncate(task.measured);
     let measurer = Measurer { held_out: &held_out, teacher: answer(&teacher, &held_out)? };
     let before = measurer.measure(&student)?;
+
     let state = task.out.join(STATE);
     create(&state)?;
     let (resume, scales) = (task.resume && has_state(&task.out), state.join("scales.json"));
-    let calibrates = matches!(task.scales, Scales::Calibrated);
-    let calibrator = Calibrator { task, reader: &reader, told };
-    let quad = student.spec.plan.replaces().is_some()
-        && student.spec.functions().activation != teacher.spec.functions().activation;
-    let fits = quad && task.from.is_none();
-    if !resume {
-        if fits {
-            start_near(&student, &teacher, &data, &task.start, &task.options, told)?;
-        }
-        if task.numbers == Numbers::Served {
+    let calibrator = matches!(task.scales, Scales::Calibrated).then(|| Calibrator {
+        plan: task.plan,
+        reader: &reader,
+        data: &task.files.data,
+        told,
+    });
+    let fits = task.from.is_none() && student.spec.plan.replaces().is_some() && !has_quad(&teacher);
+    if !resume && fits {
+        start_near(&student, &teacher, &data, &task.start, &task.options, told)?;
+    }
+    if let (Some(calibrator), Numbers::Served) = (&calibrator, task.numbers) {
+        if !resume {
             let dir = tempfile::tempdir_in(&state);
             let dir = dir.map_err(|source| TrainError::Io { file: state.clone(), source })?;
             student.write(dir.path(), task.half)?;
             calibrator.calibrate(dir.path(), &scales)?;
         }
-    }
-    if task.numbers == Numbers::Served && calibrates && scales.is_file() {
-        student.spec.settings = QuantizationFile::read(&scales)?.settings();
+        if scales.is_file() {
+            student.spec.settings = QuantizationFile::read(&scales)?.settings();
+        }
     }
 
     let head = student.spec.architecture.head;
@@ -153,7 +134,8 @@ pub fn distill(task: &Distillation, told: &dyn Fn(Told<'_>)) -> Result<Distilled
     };
     let (start, points) = trainer.run(resume)?;
     student.write(&task.out, task.half)?;
-    let found = calibrator.calibrate(&task.out, &QuantizationFile::path(&task.out, task.plan))?;
+    let served = QuantizationFile::path(&task.out, task.plan);
+    let found = calibrator.map(|calibrator| calibrator.calibrate(&task.out, &served)).transpose()?.flatten();
     if let Some(found) = &found {
         student.spec.settings = found.file.settings();
     }
@@ -167,39 +149,15 @@ pub fn distill(task: &Distillation, told: &dyn Fn(Told<'_>)) -> Result<Distilled
     })
 }
 
-/// Fits scales to a student.
-struct Calibrator<'a> {
-    task: &'a Distillation,
-    reader: &'a Reader<'a>,
-    told: &'a dyn Fn(Told<'_>),
+/// Layers, width and heads.
+fn sizes(learner: &Learner) -> [usize; 3] {
+    let model = &learner.spec.architecture;
+    [model.num_hidden_layers, model.hidden_size, model.num_attention_heads]
 }
 
-impl Calibrator<'_> {
-    /// Calibrates the student in a directory, if it is to be calibrated, and writes a file of its scales, or none if it cannot be
-    /// calibrated.
-    fn calibrate(&self, dir: &Path, file: &Path) -> Result<Option<Calibration>, TrainError> {
-        let Scales::Calibrated = self.task.scales else { return Ok(None) };
-        match std::fs::remove_file(file) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(TrainError::Io { file: file.to_owned(), source });
-            }
-            _ => {}
-        }
-        let texts = self.reader.sample(&self.task.files.data, CALIBRATED_ON)?;
-        (self.told)(Told::Calibrating(texts.len()));
-        match Task::open(dir, self.task.plan, texts).and_then(|task| calibrate(task, &|_, _| ())) {
-            Ok((_, found)) => {
-                found.file.write(file)?;
-                Ok(Some(found))
-            }
-            // It may be safe after training, or at other scales; weights are kept in any case.
-            Err(error @ (RunError::Unsafe(_) | RunError::NoText)) => {
-                (self.told)(Told::Uncalibrated(&TrainError::Calibration(Box::new(error))));
-                Ok(None)
-            }
-            Err(error) => Err(TrainError::Calibration(Box::new(error))),
-        }
-    }
+/// Whether a model's activations are Quad as they are.
+fn has_quad(learner: &Learner) -> bool {
+    learner.spec.functions().activation == Activation::Quad
 }
 
 /// Makes the output's directory.
