@@ -6,6 +6,7 @@
 mod adamw;
 mod data;
 mod distill;
+mod elementwise;
 mod engine;
 mod fit;
 mod held_out;

@@ -7,6 +7,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 use super::TrainError;
+use super::elementwise::{update, update_by_two};
 use super::variables::write_tensors;
 
 /// Decay of the mean of gradients.
@@ -42,6 +43,46 @@ struct Moments {
     shrinks: bool,
 }
 
+/// The numbers of one step.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    b1: f64,
+    b2: f64,
+    /// What gradients are multiplied by.
+    scale: f64,
+    /// What moments are divided by, as they begin with zeros.
+    first: f64,
+    second: f64,
+    rate: f64,
+    decay: f64,
+}
+
+impl Moments {
+    /// A step in three passes on a processor.
+    fn step(&self, gradient: &Tensor, step: Step) -> Result<()> {
+        let Step { b1, b2, scale, first, second, rate, decay } = step;
+        let (kept, new) = (b1 as f32, ((1.0 - b1) * scale) as f32);
+        update(&self.first, gradient, |m, g| kept * m + new * g)?;
+        let (kept, new) = (b2 as f32, ((1.0 - b2) * scale * scale) as f32);
+        update(&self.second, gradient, |v, g| kept * v + new * g * g)?;
+        let (kept, rate, second) = ((1.0 - decay) as f32, (rate / first) as f32, (1.0 / second) as f32);
+        update_by_two(self.var.as_tensor(), &self.first, &self.second, |w, m, v| {
+            kept * w - rate * m / ((v * second).sqrt() + EPSILON as f32)
+        })
+    }
+
+    /// The same in the library's operations, which every device has.
+    fn step_by_operations(&mut self, gradient: &Tensor, step: Step) -> Result<()> {
+        let Step { b1, b2, scale, first, second, rate, decay } = step;
+        self.first = ((&self.first * b1)? + (gradient * (scale * (1.0 - b1)))?)?;
+        self.second = ((&self.second * b2)? + (gradient.sqr()? * (scale * scale * (1.0 - b2)))?)?;
+        let root = (&self.second * (1.0 / second))?.sqrt()?.affine(1.0, EPSILON)?;
+        let step = (&self.first / root)?.affine(rate / first, 0.0)?;
+        let now = self.var.as_tensor().detach().affine(1.0 - decay, 0.0)?;
+        self.var.set(&(now - step)?)
+    }
+}
+
 impl AdamW {
     /// For variables by name.
     pub(super) fn new<'a>(
@@ -49,9 +90,10 @@ impl AdamW {
         rules: Rules,
     ) -> Result<Self> {
         let moments = variables.into_iter().map(|(name, var)| {
-            let zeros = var.as_tensor().zeros_like()?.detach();
+            // Each has its own memory: they are changed in place.
+            let zeros = || var.as_tensor().detach().zeros_like();
             let moments =
-                Moments { var: var.clone(), first: zeros.clone(), second: zeros, shrinks: var.rank() > 1 };
+                Moments { var: var.clone(), first: zeros()?, second: zeros()?, shrinks: var.rank() > 1 };
             Ok((name.to_owned(), moments))
         });
         Ok(Self { rules, moments: moments.collect::<Result<_>>()?, steps: 0 })
@@ -75,14 +117,13 @@ impl AdamW {
         let (first, second) = (1.0 - b1.powi(self.steps), 1.0 - b2.powi(self.steps));
         for moments in self.moments.values_mut() {
             let Some(gradient) = gradients.get(&moments.var) else { continue };
-            let gradient = gradient.detach();
-            moments.first = ((&moments.first * b1)? + (&gradient * (scale * (1.0 - b1)))?)?;
-            moments.second = ((&moments.second * b2)? + (gradient.sqr()? * (scale * scale * (1.0 - b2)))?)?;
-            let root = (&moments.second * (1.0 / second))?.sqrt()?.affine(1.0, EPSILON)?;
-            let step = (&moments.first / root)?.affine(rate / first, 0.0)?;
             let decay = if moments.shrinks { decay * rate } else { 0.0 };
-            let now = moments.var.as_tensor().detach().affine(1.0 - decay, 0.0)?;
-            moments.var.set(&(now - step)?)?;
+            let step = Step { b1, b2, scale, first, second, rate, decay };
+            if gradient.device().is_cpu() {
+                moments.step(&gradient.detach(), step)?;
+            } else {
+                moments.step_by_operations(&gradient.detach(), step)?;
+            }
         }
         Ok(norm)
     }
@@ -115,6 +156,43 @@ impl AdamW {
             m.second = take(format!("{name}.second"), &m.second)?;
         }
         self.steps = steps;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    #[test]
+    fn both_ways_of_a_step_agree() -> Result<()> {
+        let var = || Var::new(&[[0.5_f32, -1.0], [2.0, 0.0]], &Device::Cpu);
+        let of = |var: &Var| -> Result<Moments> {
+            let zeros = || var.as_tensor().detach().zeros_like();
+            Ok(Moments { var: var.clone(), first: zeros()?, second: zeros()?, shrinks: true })
+        };
+        let (a, b) = (var()?, var()?);
+        let (here, mut there) = (of(&a)?, of(&b)?);
+        for i in 1..6 {
+            let gradient = Tensor::new(&[[0.1_f32, 2.0], [-3.0, 0.2 * i as f32]], &Device::Cpu)?.t()?;
+            let (b1, b2) = (0.9_f64, 0.99_f64);
+            let step = Step {
+                b1,
+                b2,
+                scale: 0.7,
+                first: 1.0 - b1.powi(i),
+                second: 1.0 - b2.powi(i),
+                rate: 0.1,
+                decay: 0.01,
+            };
+            here.step(&gradient, step)?;
+            there.step_by_operations(&gradient, step)?;
+        }
+        let apart = (a.as_tensor() - b.as_tensor())?.abs()?.max_all()?.to_scalar::<f32>()?;
+        let moved = (a.as_tensor() - var()?.as_tensor())?.abs()?.min_all()?.to_scalar::<f32>()?;
+        assert!(apart < 1e-5 && moved > 0.1, "{apart} {moved}");
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! The engine that training reads models under.
 
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::cpu::erf::erf_f32;
 use candle_core::{D, DType, Tensor};
 use ditto_core::Ctx;
 use ditto_core::error::{Error, Result};
@@ -10,6 +12,7 @@ use ditto_core::mpc::Bilinear;
 use ditto_core::nn::{Activation, Engine, NormOf, Pointwise, Softmax};
 use ditto_core::tensor::{Rows, Shape};
 
+use super::elementwise::Curve;
 use super::rounding::round;
 use super::value::{Matrix, Value, failed};
 
@@ -151,12 +154,26 @@ fn pointwise(x: &Tensor, f: &dyn Fn(f64) -> f64) -> candle_core::Result<Tensor> 
     ((x - exact)? * slope)? + value
 }
 
+/// x times the normal distribution's function of x.
+const GELU: Curve = Curve {
+    name: "gelu",
+    value: |x| 0.5 * x * (1.0 + erf_f32(x * FRAC_1_SQRT_2)),
+    slope: |x| {
+        let density = (-0.5 * x * x).exp() * (0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI);
+        0.5 * (1.0 + erf_f32(x * FRAC_1_SQRT_2)) + x * density
+    },
+};
+/// 0.125 (x + 1)^2 + 0.375
+const QUAD: Curve =
+    Curve { name: "quad", value: |x| 0.125 * (x + 1.0) * (x + 1.0) + 0.375, slope: |x| 0.25 * (x + 1.0) };
+
 /// A ready-made function.
 pub(super) fn activation(function: Activation, x: &Tensor) -> candle_core::Result<Tensor> {
     match function {
+        Activation::Gelu if x.device().is_cpu() => GELU.of(x),
+        Activation::Quad if x.device().is_cpu() => QUAD.of(x),
         Activation::Gelu => x.gelu_erf(),
         Activation::GeluTanh => x.gelu(),
-        // 0.125 (x + 1)^2 + 0.375
         Activation::Quad => x.affine(1.0, 1.0)?.sqr()?.affine(0.125, 0.375),
         Activation::Tanh => x.tanh(),
         Activation::Silu => x.silu(),

@@ -1,10 +1,8 @@
 //! Fake quantization: numbers as they are served, with the gradients of floats.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
-/// Numbers that a thread rounds at a time.
-const CHUNK: usize = 1 << 14;
+use super::elementwise::map;
 
 /// `x` in units of 2^-fraction, to the nearest; the gradient passes as if nothing was rounded (Bengio et al., 2013).
 pub(super) fn round(x: &Tensor, fraction: i32) -> Result<Tensor> {
@@ -30,17 +28,8 @@ impl CustomOp1 for Rounding {
         "round"
     }
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let numbers = storage.as_slice::<f32>()?;
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            candle_core::bail!("numbers to round are not contiguous")
-        };
         let (unit, units) = (2f32.powi(-self.fraction), 2f32.powi(self.fraction));
-        let mut rounded = vec![0.0; end - start];
-        let chunks = rounded.par_chunks_mut(CHUNK).zip(numbers[start..end].par_chunks(CHUNK));
-        chunks.for_each(|(to, from)| {
-            to.iter_mut().zip(from).for_each(|(r, &v)| *r = nearest(v * units) * unit)
-        });
-        Ok((CpuStorage::F32(rounded), layout.shape().clone()))
+        map(storage, layout, |v| nearest(v * units) * unit)
     }
     fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         Ok(Some(gradient.clone()))
