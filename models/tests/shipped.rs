@@ -68,3 +68,12 @@ fn they_are_small() {
     let all = bytes(shipped("kinds")) + bytes(shipped("dictionary"));
     assert!(all <= 8 << 20, "{all} bytes");
 }
+
+#[test]
+fn they_bring_the_functions_that_students_bring() {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/train/transformers/modeling_quad.py");
+    let module = std::fs::read(module).unwrap();
+    for name in ["kinds", "dictionary"] {
+        assert!(std::fs::read(shipped(name).join("modeling_quad.py")).unwrap() == module, "{name}");
+    }
+}
