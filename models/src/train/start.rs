@@ -52,7 +52,8 @@ pub(super) fn start_near(
 ) -> std::result::Result<(), TrainError> {
     let architecture = &teacher.spec.architecture;
     let (layers, causal) = (architecture.num_hidden_layers, architecture.head.is_causal());
-    let enough = start.tokens.min(MOST_BYTES / (size_of::<f32>() * architecture.hidden_size * layers));
+    let bytes_of_token = size_of::<f32>() * architecture.hidden_size * layers;
+    let enough = start.tokens.min(MOST_BYTES / bytes_of_token.max(1));
     let mut tokens = 0;
     let batches = data.batches(TOGETHER, options.seed).into_iter().take_while(|texts| {
         let before = tokens;

@@ -204,10 +204,10 @@ impl Part<'_> {
         let numbers = |t: &Tensor| -> Result<Vec<f64>> {
             Ok(t.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
         };
-        let (n, outputs) = products.dims2()?;
+        let ((n, outputs), tokens) = (products.dims2()?, self.tokens()?);
         let mut matrix = numbers(&squares)?;
         let mean = (0..n).map(|i| matrix[i * n + i]).sum::<f64>() / n as f64;
-        (0..n).for_each(|i| matrix[i * n + i] += RIDGE * mean.max(self.tokens().unwrap_or(1) as f64 * 1e-6));
+        (0..n).for_each(|i| matrix[i * n + i] += RIDGE * mean.max(tokens as f64 * 1e-6));
         let Some(change) = solve(matrix, numbers(&products)?, n) else { return Ok(layers) };
         let change: Vec<f32> = change.into_iter().map(|v| v as f32).collect();
         let change = Tensor::from_vec(change, (n, outputs), self.x.device())?;
